@@ -1,0 +1,1 @@
+"""Implementations of ports; imported by boot only."""

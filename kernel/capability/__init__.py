@@ -1,0 +1,1 @@
+"""Who may do what: rights, resources, capabilities and the tree they derive from."""

@@ -1,0 +1,1 @@
+"""The one gate: layers in order, a Permit or a refusal."""

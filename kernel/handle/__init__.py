@@ -1,0 +1,1 @@
+"""KernelHandle: the typed syscall table bound to one principal."""

@@ -1,0 +1,33 @@
+"""Every bound of the kernel in one place; each is enforced, and tested from both sides."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Journal
+ENTRY_PAYLOAD_BYTES_MAX: Final = 256 * 1024
+BLOB_BYTES_MAX: Final = 64 * 1024 * 1024
+JOURNAL_QUEUE_MAX: Final = 20_000
+BUS_QUEUE_MAX: Final = 4_096
+
+# Capabilities
+CSPACE_SLOTS_MAX: Final = 512
+DERIVE_DEPTH_MAX: Final = 16
+RESOURCE_CHARS_MAX: Final = 4_096
+RESOURCE_SEGMENTS_MAX: Final = 128
+
+# Calls
+ARGUMENT_BYTES_MAX: Final = 1024 * 1024
+CALLS_PER_TURN_MAX: Final = 64
+PARALLEL_CALLS_MAX: Final = 8
+MODEL_RESULT_BYTES_MAX: Final = 16 * 1024
+CALL_DEADLINE_S: Final = 120.0
+CALL_DEADLINE_S_MAX: Final = 600.0
+FILE_BYTES_MAX: Final = 16 * 1024 * 1024
+
+# Runs
+TURNS_MAX: Final = 100
+RUN_DEADLINE_S: Final = 3_600.0
+MODEL_DEADLINE_S: Final = 300.0
+APPROVAL_WAIT_S: Final = 120.0
+SEED_BYTES_MAX: Final = 256 * 1024

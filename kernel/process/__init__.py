@@ -1,0 +1,1 @@
+"""Agents as processes: fork, exec, wait, kill."""

@@ -1,0 +1,1 @@
+"""The turn loop of one agent, a fold over its journal stream."""

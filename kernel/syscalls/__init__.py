@@ -1,0 +1,1 @@
+"""Guarded, journalled operations: their declaration, discovery and permits."""

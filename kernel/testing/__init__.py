@@ -1,0 +1,1 @@
+"""Fakes that ship and pass the same contracts as the real thing."""

@@ -1,0 +1,1 @@
+"""Syscalls offered to a model, one file an area."""

@@ -1,0 +1,1 @@
+"""Policy: Seeds, and the cycle that carries them out."""

@@ -1,0 +1,1 @@
+"""The program: the `oxios` command and its composition root."""

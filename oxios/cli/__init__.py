@@ -1,0 +1,1 @@
+"""The commands, one file each, found by a package walk."""
