@@ -1,0 +1,67 @@
+"""The journal as the rest of the kernel sees it (`kernel.journal.log.Journal` is the one)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from kernel.ids import Digest, Principal
+from kernel.journal.entry import Draft, Entry, Subscriber
+from kernel.journal.projection import Scalar
+
+
+class Appender(Protocol):
+    """Append and read; every run, gate and handle holds one."""
+
+    def append(self, draft: Draft) -> Awaitable[Entry]:
+        """Queue an entry at once, in call order; awaiting the result waits until it is durable.
+
+        Not awaiting is allowed: the entry rides the next commit, and a failure shows at the next
+        durable wait and in `writable`.
+
+        Raises: JournalDown (the journal cannot be written), QueueFull, LimitExceeded (payload).
+        """
+        ...
+
+    @property
+    def writable(self) -> bool:
+        """False while the journal cannot be written: then the gate grants no permit."""
+        ...
+
+    async def read(
+        self,
+        *,
+        stream: str | None = None,
+        kind: str | None = None,
+        principal: Principal | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[Entry]:
+        """Committed entries in order of seq, those with seq > `after`."""
+        ...
+
+    async def rows(
+        self,
+        table: str,
+        where: Mapping[str, Scalar] | None = None,
+        *,
+        order: str = "",
+        descending: bool = False,
+        limit: int = 1000,
+    ) -> list[dict[str, Scalar]]:
+        """Rows of a projection whose columns equal `where`. `order` is a column's name."""
+        ...
+
+    async def blob(self, digest: Digest) -> bytes:
+        """Raises: NotFound, where it was never stored or was erased."""
+        ...
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Hear of every committed batch; the returned call ends it."""
+        ...
+
+    def enter_stream(self) -> None:
+        """One more run is live: the committer may wait that much longer to gather a group."""
+        ...
+
+    def leave_stream(self) -> None: ...
