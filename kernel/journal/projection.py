@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from kernel.journal.entry import Entry
 
-Scalar: TypeAlias = "None | int | float | str"
+Scalar: TypeAlias = "int | float | str | None"
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ class Syscall(Generic[A]):
 AnySyscall: TypeAlias = Syscall[Any]
 
 
-def no_claims(args: Args) -> tuple[Claim, ...]:
+def no_claims(_args: Args) -> tuple[Claim, ...]:
     """For a syscall that touches nothing outside its own arguments."""
     return ()
 
