@@ -26,6 +26,7 @@ Kind: TypeAlias = Literal[
 KINDS: Final = frozenset(get_args(Kind))
 
 ANY: Final = "*"
+PORT_MAX: Final = 65_535
 REST: Final = "**"
 
 
@@ -65,7 +66,7 @@ class Resource:
         """`self ⊆ other`. A literal is only ever below a pattern, or equal to a literal."""
         if self.kind != other.kind:
             return False
-        if self.kind == "net" and other.port != ANY and self.port != other.port:
+        if self.kind == "net" and other.port not in (ANY, self.port):
             return False
         if other.literal:
             return self.literal and self.segments == other.segments
@@ -114,7 +115,7 @@ def _path_segments(text: str, rest: str) -> tuple[str, ...]:
 
 def _parse_net(text: str, rest: str) -> Resource:
     host, colon, port = rest.rpartition(":")
-    if not colon or not host or not (port == ANY or (port.isdigit() and 0 < int(port) < 65536)):
+    if not colon or not host or not (port == ANY or (port.isdigit() and 0 < int(port) <= PORT_MAX)):
         raise Invalid(f"{text!r} needs a host and a port", remedy="write net:HOST:PORT; HOST may be * or *.example.org")
     labels = host.lower().rstrip(".").split(".")
     if any(ANY in label for label in labels[1:]) or (ANY in labels[0] and labels[0] != ANY):
