@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
+from kernel.errors import Invalid
 from kernel.jsontypes import JsonObject
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "tool_calls", "length", "content_filter", "other"]
+
+GOAL_HEADING: Final = "Carry out this goal:"
+"""First line of a run's user message; a blank line and the goal, word for word, follow."""
+CRITERIA_HEADING: Final = "Acceptance criteria:"
+"""Line before the numbered criteria, where there are any."""
+CUT_MARK: Final = "the middle is left out here"
+"""Stands in a tool result of which the model was given the beginning and the end only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,8 @@ class Message:
     calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
     """For role `tool`: which call of the assistant message before it this answers."""
+    is_error: bool = False
+    """For role `tool`: the call failed or was refused, and `text` says why."""
     wire: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False, repr=False)
 
 
@@ -97,6 +107,63 @@ class Reply:
 
 
 ModelEvent: TypeAlias = TextDelta | ReasoningDelta | CallDelta | Reply
+
+
+class KeyRefused(Invalid):
+    """The provider refused the key, or there is none."""
+
+    code = "key_refused"
+
+
+class ModelUnknown(Invalid):
+    """The provider knows no such model, or there is nothing at this address."""
+
+    code = "model_unknown"
+
+
+class ContextOverflow(Invalid):
+    """The conversation is longer than the model takes."""
+
+    code = "context_overflow"
+
+
+class QuotaSpent(Invalid):
+    """The account behind the key has nothing left; waiting a little does not help."""
+
+    code = "quota_spent"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Micro-dollars for a million tokens."""
+
+    input_micro_usd: int = 0
+    output_micro_usd: int = 0
+    cached_micro_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a request may be silent: to connect, until the first byte, between two chunks."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 120.0
+    idle_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """One configured provider. `kind` names the adapter; the key itself is never in here."""
+
+    name: str
+    kind: str
+    base_url: str = ""
+    key_env: str = ""
+    """Name of the environment variable that holds the key; empty for a server that wants none."""
+    model: str = ""
+    """Used where a request names none."""
+    price: Price | None = None
+    waits: Waits = Waits()
 
 
 class Provider(Protocol):
