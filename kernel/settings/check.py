@@ -1,0 +1,41 @@
+"""Checks that need more than one setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from kernel.settings.source import Origin
+from kernel.settings.tree import EMBEDDED, Settings
+
+
+def cross_problems(settings: Settings, origins: Mapping[str, Origin]) -> Iterator[str]:
+    """A line for each contradiction, naming the origin of the value that is at fault."""
+    provider = settings.model.default.partition("/")[0]
+    if provider not in settings.providers:
+        known = ", ".join(sorted(settings.providers))
+        yield (
+            f"{_at(origins, 'model.default')}: model.default: no provider {provider!r} is configured; "
+            f"allowed: {known}, or add [providers.{provider}]"
+        )
+    for name, one in settings.providers.items():
+        key = f"providers.{name}"
+        if name == EMBEDDED and one.kind != "embedded":
+            yield f"{_at(origins, f'{key}.kind')}: {key}.kind: this name is the built-in provider's; use another name"
+        if one.kind == "openai" and not one.base_url:
+            yield (
+                f"{_at(origins, key)}: {key}.base_url: a provider of kind openai needs one; "
+                "allowed: an http(s) URL, e.g. https://host/v1"
+            )
+    if settings.search.provider == "searxng" and not settings.search.url:
+        yield f"{_at(origins, 'search.provider')}: search.url: SearXNG needs one; allowed: an http(s) URL"
+    if settings.search.provider == "brave" and not settings.search.key_env:
+        yield (
+            f"{_at(origins, 'search.provider')}: search.key_env: Brave needs a key; "
+            "allowed: the NAME of an environment variable"
+        )
+
+
+def _at(origins: Mapping[str, Origin], key: str) -> str:
+    """The origin of a key, or of the first value below it."""
+    found = origins.get(key) or next((one for have, one in origins.items() if have.startswith(f"{key}.")), None)
+    return str(found or Origin("default"))

@@ -1,0 +1,215 @@
+"""The settings tree: every name, default, bound and policy of the configuration, in one place.
+
+Guarantees: the tree is frozen, and holds no secret: keys are named by environment variable only.
+Does not guarantee that a provider answers or a program exists; `oxios doctor` looks at those.
+
+Source: RFC-0010.
+"""
+
+# ruff: noqa: RUF009 -- setting, section, named and table are field specifiers: they return dataclass fields
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from kernel.limits import APPROVAL_WAIT_S, CALL_DEADLINE_S, CALL_DEADLINE_S_MAX, RUN_DEADLINE_S, TURNS_MAX
+from kernel.settings.kinds import Flag, Number, Text, Texts, Word
+from kernel.settings.policy import Free, Lower, Operator, Stricter, Subset, Union
+from kernel.settings.spec import GIVEN, named, section, setting, table
+
+ApprovalMode: TypeAlias = Literal["manual", "allow-list", "auto"]
+ApprovalPolicy: TypeAlias = Literal["auto", "on_demand", "always"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+ProviderKind: TypeAlias = Literal["embedded", "openai"]
+SandboxTier: TypeAlias = Literal["none", "bubblewrap"]
+SearchProvider: TypeAlias = Literal["", "searxng", "brave"]
+Synchronous: TypeAlias = Literal["full", "normal"]
+
+EMBEDDED: Final = "embedded"
+PLANNER: Final = "embedded/planner"
+
+_DAY_S: Final = 86_400.0
+_ENV_NAME = Text(r"[A-Z_][A-Z0-9_]{0,127}", "the NAME of an environment variable, e.g. OPENAI_API_KEY", quoted=False)
+_KEY_ENV = Text(r"(?:[A-Z_][A-Z0-9_]{0,127})?", _ENV_NAME.describe, quoted=False)
+_HTTP = r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?"
+_BASE_URL = Text(rf"(?:{_HTTP})?", "an http(s) URL without user, password or query", quoted=False)
+_JOURNAL_URL = Text(
+    r"(?:(?:postgresql|sqlite)(?:\+[a-z]+)?://(?:[^\s:@/?]+@)?[^\s@?]*(?:\?[^\s@]*)?)?",
+    '"" (SQLite in the home), or a sqlite:// or postgresql:// URL without a password '
+    "(libpq reads PGPASSWORD and ~/.pgpass)",
+    quoted=False,
+)
+_MODEL = Text(r"[a-z0-9][a-z0-9_-]{0,63}/\S{1,200}", 'PROVIDER/MODEL, e.g. "embedded/planner"')
+_GRANTED = Text(r"[a-z][a-z0-9_]*(?::[^\s,]+)?", 'a tool, or a tool and what it acts on, e.g. "write", "exec:git"')
+_PATH = Text(r"(?:/|~/)[^\x00\n]*", "an absolute path, or one that starts with ~/")
+_PROGRAM = Text(r"[^\s/\x00][^/\x00\n]*", 'a program\'s name, e.g. "curl"')
+_HOST = Text(r"[A-Za-z0-9.:\[\]/_-]{1,255}", 'a host, an address or a network, e.g. "nas.lan" or "10.0.0.0/8"')
+_PERSONA = Text(r"(?:[a-z0-9][a-z0-9_-]{0,63})?", "a persona's id (see `oxios persona list`), or empty")
+
+PROVIDER_NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
+TOOL_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_:/-]{0,127}"
+
+DENIED_PATHS: Final = ("~/.ssh", "~/.gnupg", "~/.aws", "~/.azure", "~/.config/gcloud", "~/.kube", "~/.netrc")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    url: str = setting("", _JOURNAL_URL, Operator(), "Where the journal is stored; empty is SQLite in the home.")
+    synchronous: Synchronous = setting(
+        "full",
+        Word(("full", "normal")),
+        Operator(),
+        "SQLite's synchronous mode: full survives a power cut, normal may lose the newest entries in one.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    default: str = setting(PLANNER, _MODEL, Operator(), "The model of a run that names none, as PROVIDER/MODEL.")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    kind: ProviderKind = setting("openai", Word(("embedded", "openai")), Operator(), "Which wire protocol it speaks.")
+    base_url: str = setting("", _BASE_URL, Operator(), "Where it is reached, e.g. https://host/v1.")
+    key_env: str = setting("", _KEY_ENV, Operator(), "The environment variable that holds its key; empty for none.")
+    input_usd_per_mtok: float = setting(0.0, Number(0, 10_000), Operator(), "Price of a million input tokens.")
+    output_usd_per_mtok: float = setting(0.0, Number(0, 10_000), Operator(), "Price of a million output tokens.")
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSettings:
+    mode: ApprovalMode = setting(
+        "allow-list",
+        Word(("manual", "allow-list", "auto")),
+        Stricter(("auto", "allow-list", "manual")),
+        "What runs unasked: manual nothing that acts, allow-list what approval.allow names, auto everything "
+        "but what must always be asked.",
+    )
+    allow: tuple[str, ...] = setting(
+        ("write", "edit", "exec:sandboxed"), Texts(_GRANTED), Subset(), "What runs unasked in mode allow-list."
+    )
+    policies: Mapping[str, ApprovalPolicy] = table(
+        {},
+        Word(("auto", "on_demand", "always")),
+        # A tool's own default is not known here, so only the strictest word is surely no loosening.
+        Stricter(("auto", "on_demand", "always"), unset="always"),
+        "A tool's policy in place of the one it declares.",
+        TOOL_NAME,
+    )
+    wait_s: float = setting(
+        APPROVAL_WAIT_S, Number(1, _DAY_S), Lower(), "Seconds a question waits before it counts as denied."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    tier: SandboxTier = setting(
+        "bubblewrap",
+        Word(("bubblewrap", "none")),
+        Stricter(("none", "bubblewrap")),
+        "How programs are confined; none confines nothing and is for machines where bubblewrap cannot run.",
+    )
+    env: tuple[str, ...] = setting(
+        (), Texts(_ENV_NAME), Subset(), "Names of the environment variables a program may see."
+    )
+    deadline_s: float = setting(
+        CALL_DEADLINE_S, Number(1, CALL_DEADLINE_S_MAX), Lower(), "Seconds one process tree may run."
+    )
+    memory_mb: int = setting(1024, Number(16, 1_048_576, whole=True), Lower(), "Memory of one process, in MiB.")
+    processes: int = setting(128, Number(1, 65_536, whole=True), Lower(), "Processes alive at once.")
+    descriptors: int = setting(256, Number(16, 65_536, whole=True), Lower(), "Open descriptors of one process.")
+    output_mb: int = setting(4, Number(1, 64, whole=True), Lower(), "Printed output kept, in MiB.")
+    workspace_mb: int = setting(
+        1024, Number(1, 1_048_576, whole=True), Lower(), "Growth of the workspace by one process tree, in MiB."
+    )
+    workspace_files: int = setting(
+        50_000, Number(1, 10_000_000, whole=True), Lower(), "Files one process tree may add to the workspace."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PathSettings:
+    denied: tuple[str, ...] = setting(
+        DENIED_PATHS, Texts(_PATH), Union(), "No agent reaches these or what is below them; deny beats allow."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSettings:
+    denied: tuple[str, ...] = setting((), Texts(_PROGRAM), Union(), "Programs that no agent may run.")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    private_hosts: tuple[str, ...] = setting(
+        (), Texts(_HOST), Subset(), "Hosts or networks that may be reached although their address is not public."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    provider: SearchProvider = setting(
+        "", Word(("", "searxng", "brave")), Operator(), "Who answers web_search; empty: nobody."
+    )
+    url: str = setting("", _BASE_URL, Operator(), "Where it is reached; SearXNG needs one.")
+    key_env: str = setting("", _KEY_ENV, Operator(), "The environment variable that holds its key.")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    turns_max: int = setting(TURNS_MAX, Number(1, 10_000, whole=True), Lower(), "Model replies of one run.")
+    deadline_s: float = setting(RUN_DEADLINE_S, Number(1, 30 * _DAY_S), Lower(), "Seconds one run may take.")
+    grant: str = setting(
+        "worker",
+        Word(("worker", "standard", "operator", "supervisor")),
+        Stricter(("supervisor", "operator", "standard", "worker")),
+        "The named grant an agent starts with.",
+    )
+    tokens_max: int | None = setting(
+        None, Number(1, 10**12, whole=True, optional=True), Lower(), "Tokens one run may spend."
+    )
+    calls_max: int | None = setting(
+        None, Number(1, 10**9, whole=True, optional=True), Lower(), "Tool calls one run may make."
+    )
+    usd_max: float | None = setting(None, Number(0, 10**6, optional=True), Lower(), "US dollars one run may cost.")
+    seconds_max: float | None = setting(
+        None, Number(1, 30 * _DAY_S, optional=True), Lower(), "Seconds of budget one run may use."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    level: LogLevel = setting(
+        "warning", Word(("debug", "info", "warning", "error")), Free(), "The least that is logged to stderr."
+    )
+    json: bool = setting(False, Flag(), Free(), "One JSON object a line, instead of text for a person.")
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaSettings:
+    default: str = setting("", _PERSONA, Free(), "The persona of a run that names none.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole. `home` is not a setting in a file: it decides which file is read."""
+
+    home: Path = field(metadata=GIVEN)
+    journal: JournalSettings = section(JournalSettings)
+    model: ModelSettings = section(ModelSettings)
+    providers: Mapping[str, ProviderSettings] = named(
+        {EMBEDDED: ProviderSettings(kind="embedded")}, ProviderSettings, PROVIDER_NAME
+    )
+    approval: ApprovalSettings = section(ApprovalSettings)
+    sandbox: SandboxSettings = section(SandboxSettings)
+    paths: PathSettings = section(PathSettings)
+    commands: CommandSettings = section(CommandSettings)
+    network: NetworkSettings = section(NetworkSettings)
+    search: SearchSettings = section(SearchSettings)
+    run: RunSettings = section(RunSettings)
+    log: LogSettings = section(LogSettings)
+    persona: PersonaSettings = section(PersonaSettings)
