@@ -1,0 +1,152 @@
+"""The `oxios` command: find the command asked for, run it, and turn what went wrong into words.
+
+Guarantees: `--help` imports nothing heavy and reads no settings; every end of the process is a
+code of `oxios.exits`; a traceback is shown with -v only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import cast
+
+from kernel.errors import Invalid, OxiosError
+from oxios.commands import CommandModule, discover, find
+from oxios.exits import Exit, exit_of
+from oxios.frame import Parser, add_globals, overrides_of, split_globals
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    verbose = bool({"-v", "--verbose"}.intersection(arguments))
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()  # here, where a reader that left can be handled; at exit it cannot
+        return code
+    except SystemExit as stop:  # argparse ends so, after --help, --version and wrong arguments
+        return stop.code if isinstance(stop.code, int) else Exit.FAILED
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 -- the last line: it says so
+        return _end(error, verbose=verbose)
+
+
+def build_parser(commands: Mapping[str, CommandModule]) -> argparse.ArgumentParser:
+    """The whole parser of some commands: for help, for completion, for parsing one."""
+    parser = Parser(
+        prog="oxios",
+        description="An operating system for AI agents: one gate, one journal, work that survives kill -9.",
+        epilog="`oxios COMMAND --help` explains a command.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    add_globals(parser)
+    places = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name, command in commands.items():
+        inner = places.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
+        command.configure(inner)
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    given, rest = split_globals(arguments)
+    if not rest or rest[0].startswith("-"):
+        return _top(rest)
+    command = find(rest[0])
+    if command is None:
+        raise _unknown(rest[0])
+    parser = build_parser({rest[0]: command})
+    args = parser.parse_args(rest)
+    vars(args).update(vars(given))
+    overrides_of(args)
+    return int(command.run(args))
+
+
+def _top(rest: list[str]) -> int:
+    """`oxios`, `oxios --help`, `oxios --version`."""
+    if rest == ["--version"]:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- 20 ms, for this flag only
+
+        try:
+            print(f"oxios {version('oxios')}")  # noqa: T201 -- data
+        except PackageNotFoundError:
+            print("oxios (not installed; run from a checkout)")  # noqa: T201 -- data
+        return Exit.OK
+    parser = build_parser(discover())
+    if not rest:
+        parser.print_help(sys.stderr)
+        return Exit.USAGE
+    parser.parse_args(rest)
+    raise Invalid(f"{' '.join(rest)}: a command must follow", remedy="see `oxios --help`")
+
+
+def _unknown(name: str) -> Invalid:
+    names = list(discover())
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    remedy = f"did you mean `oxios {near[0]}`?" if near else "see `oxios --help`"
+    return Invalid(f"there is no command {name!r}", remedy=remedy)
+
+
+def _end(error: BaseException, *, verbose: bool) -> int:
+    """The exit code of an error, said in words; a task group's errors count by the gravest of them."""
+    leaves = list(_leaves(error))
+    if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
+        _to_stderr("interrupted")
+        return Exit.INTERRUPTED
+    for leaf in leaves:
+        if isinstance(leaf, Exception) and not isinstance(leaf, (OxiosError, BrokenPipeError)):
+            return _bug(leaf, verbose=verbose)
+    for leaf in leaves:
+        if isinstance(leaf, OxiosError):
+            return _explain(leaf, verbose=verbose)
+    return _reader_left()
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        for inner in group.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _explain(error: OxiosError, *, verbose: bool) -> int:
+    if verbose:
+        _traceback(error)
+    _to_stderr(f"error: {error.message}")
+    if error.remedy:
+        _to_stderr(f"try: {error.remedy}")
+    return exit_of(error)
+
+
+def _bug(error: Exception, *, verbose: bool) -> int:
+    if verbose:
+        _traceback(error)
+    first = str(error).strip().split("\n")[0]
+    _to_stderr(f"error: unexpected {type(error).__name__}{f': {first}' if first else ''}")
+    if not verbose:
+        _to_stderr("try: the same again with -v, and report the traceback")
+    return Exit.BUG
+
+
+def _traceback(error: Exception) -> None:
+    import traceback  # noqa: PLC0415 -- only ever needed here
+
+    _to_stderr("".join(traceback.format_exception(error)).rstrip())
+
+
+def _reader_left() -> int:
+    """Whoever read stdout closed it (`| head`): end quietly, and let the final flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.READER_LEFT
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 -- the frame's own words
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What every command shares: the global flags, settings, and where words go.
+
+Data goes to stdout by `print`; talk goes to stderr by `say`. `settings_for(args)` loads the
+settings with the flags applied; `oxios --help` never calls it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NoReturn
+
+from kernel.errors import Invalid
+from oxios.exits import Exit
+
+if TYPE_CHECKING:
+    from kernel.settings import Settings
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in the house's form; subparsers inherit it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(Exit.USAGE, f"error: {message}\ntry: {self.prog} --help\n")
+
+
+def add_globals(parser: argparse.ArgumentParser) -> None:
+    """The flags that every command takes, before or after its name."""
+    group = parser.add_argument_group("everywhere")
+    group.add_argument("--home", metavar="DIR", help="the home directory (default: $OXIOS_HOME or ~/.oxios)")
+    group.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="sets",
+        help="override a setting; may be repeated",
+    )
+    group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR is honoured too)")
+    group.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong")
+    group.add_argument("-v", "--verbose", action="store_true", help="log more, and show tracebacks")
+
+
+def split_globals(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The global flags wherever they stand before a `--`, and the rest in order."""
+    stop = argv.index("--") if "--" in argv else len(argv)
+    parser = Parser(prog="oxios", add_help=False, allow_abbrev=False)
+    add_globals(parser)
+    found, rest = parser.parse_known_args(argv[:stop])
+    return found, rest + argv[stop:]
+
+
+def overrides_of(args: argparse.Namespace) -> dict[str, str]:
+    """`--set` as a mapping, the last of a key winning; -v and -q set the log level before them.
+
+    Raises: Invalid.
+    """
+    overrides: dict[str, str] = {}
+    if args.verbose or args.quiet:
+        overrides["log.level"] = "debug" if args.verbose else "error"
+    for text in args.sets:
+        key, equals, value = str(text).partition("=")
+        if not equals or not key.strip():
+            raise Invalid(f"--set {text}: not KEY=VALUE", remedy="write e.g. --set approval.mode=manual")
+        overrides[key.strip()] = value
+    return overrides
+
+
+def settings_for(args: argparse.Namespace) -> Settings:
+    """The settings in force for this command. Raises: SettingsInvalid, Invalid."""
+    from kernel.settings import load_settings  # noqa: PLC0415 -- `oxios --help` needs no settings
+
+    return load_settings(home=home_flag(args), overrides=overrides_of(args))
+
+
+def home_flag(args: argparse.Namespace) -> Path | None:
+    return Path(args.home) if args.home else None
+
+
+def say(text: str, args: argparse.Namespace | None = None) -> None:
+    """Talk to the person, on stderr; with `args`, silent under -q."""
+    if args is None or not args.quiet:
+        print(text, file=sys.stderr)  # noqa: T201 -- this is the one place that talks
+
+
+def colour_wanted(args: argparse.Namespace, stream: IO[str]) -> bool:
+    """A terminal, and nobody asked for none. Source: no-color.org."""
+    plain = args.no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
