@@ -26,11 +26,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code = _run(arguments)
         sys.stdout.flush()  # here, where a reader that left can be handled; at exit it cannot
-        return code
     except SystemExit as stop:  # argparse ends so, after --help, --version and wrong arguments
         return stop.code if isinstance(stop.code, int) else Exit.FAILED
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 -- the last line: it says so
         return _end(error, verbose=verbose)
+    return code
 
 
 def build_parser(commands: Mapping[str, CommandModule]) -> argparse.ArgumentParser:
