@@ -96,7 +96,7 @@ class CallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The whole answer; always the last event of a stream. `model` is the model that answered."""
+    """The whole answer; always the last event of a stream. `model` is `provider/name` of the model that answered."""
 
     text: str
     calls: tuple[ToolCall, ...]
@@ -180,8 +180,9 @@ class Provider(Protocol):
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Deltas, then exactly one `Reply`. Cancelling the iteration ends the request.
 
-        Raises: ProviderDown (with `retry_after_s` where the provider said so), Invalid (the
-        request cannot be served: unknown model, too long, refused key).
+        Raises: ProviderDown (with `retry_after_s` where the provider said so); Invalid (the request
+        cannot be served), as KeyRefused, ModelUnknown, ContextOverflow or QuotaSpent where that is
+        why; DeadlinePassed (`request.deadline_s` is over).
         """
         ...
 

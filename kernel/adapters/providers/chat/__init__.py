@@ -1,0 +1,1 @@
+"""The wire format of OpenAI-compatible chat completions: requests, streamed replies, refusals."""
