@@ -63,14 +63,33 @@ class Resource:
         return cls(kind, segments, port, literal=True)
 
     def within(self, other: Resource) -> bool:
-        """`self ⊆ other`. A literal is only ever below a pattern, or equal to a literal."""
+        """`self ⊆ other`: every concrete target of self is one of other."""
         if self.kind != other.kind:
             return False
         if self.kind == "net" and other.port not in (ANY, self.port):
             return False
         if other.literal:
-            return self.literal and self.segments == other.segments
+            return self.segments == other.segments and (self.literal or not self.wild)
         return _below(self.segments, other.segments, literal=self.literal)
+
+    def meet(self, other: Resource) -> Resource | None:
+        """`self ∩ other`: exactly the targets of both, or None where they share none."""
+        if self.within(other):
+            return self
+        if other.within(self):
+            return other
+        if self.kind != other.kind or self.literal or other.literal:
+            return None
+        if ANY not in (self.port, other.port) and self.port != other.port:
+            return None
+        segments = _shared(self.segments, other.segments)
+        port = other.port if self.port == ANY else self.port
+        return None if segments is None else Resource(self.kind, segments, port)
+
+    @property
+    def wild(self) -> bool:
+        """A segment of it reads as a wildcard."""
+        return ANY in self.segments or REST in self.segments
 
     def __str__(self) -> str:
         if self.kind == "net":
@@ -91,6 +110,22 @@ def _below(inner: tuple[str, ...], outer: tuple[str, ...], *, literal: bool) -> 
         if want != ANY and (have != want or (not literal and have == ANY)):
             return False
     return len(inner) == len(outer)
+
+
+def _shared(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[str, ...] | None:
+    shared: list[str] = []
+    for position in range(max(len(left), len(right)) + 1):
+        mine, theirs = left[position : position + 1], right[position : position + 1]
+        if mine == (REST,):
+            return (*shared, *right[position:])
+        if theirs == (REST,):
+            return (*shared, *left[position:])
+        if not mine or not theirs:
+            return tuple(shared) if mine == theirs else None
+        if mine != theirs and ANY not in (*mine, *theirs):
+            return None
+        shared += theirs if mine == (ANY,) else mine
+    return None
 
 
 def _split(text: str) -> tuple[Kind, str]:

@@ -1,0 +1,125 @@
+"""A journal in memory and a clock by hand, for the tests of capabilities and of the gate's core.
+
+The journal applies the real projectors, so a table loaded from it sees what a table on a real
+store would see. `hold` makes entries wait, so a test decides what happens meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import anyio
+
+from kernel.capability.record import PROJECTORS
+from kernel.errors import JournalDown, NotFound
+from kernel.ids import Digest, Principal
+from kernel.journal.entry import Draft, Entry, Subscriber
+from kernel.journal.projection import Scalar
+
+
+class HandClock:
+    """Time that moves when a test moves it."""
+
+    def __init__(self, now_us: int = 1_000_000_000_000_000) -> None:
+        self.now = now_us
+
+    def now_us(self) -> int:
+        return self.now
+
+    def monotonic_s(self) -> float:
+        return self.now / 1e6
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += int(seconds * 1e6)
+        await anyio.lowlevel.checkpoint()
+
+
+class MemoryJournal:
+    """Appends in call order; each is durable once the test lets it be."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.tables: dict[str, dict[Scalar, dict[str, Scalar]]] = {}
+        self.broken = False
+        self.durable = anyio.Event()
+        self.durable.set()
+
+    @property
+    def writable(self) -> bool:
+        return not self.broken
+
+    def append(self, draft: Draft) -> Awaitable[Entry]:
+        if self.broken:
+            raise JournalDown("the disk is full", remedy="make room")
+        entry = Entry(
+            len(self.entries) + 1, 0, draft.principal, draft.stream, draft.kind, Digest("0" * 64), draft.payload
+        )
+        self.entries.append(entry)
+        for change in PROJECTORS[draft.kind](entry) if draft.kind in PROJECTORS else ():
+            (key,) = change.key.values()
+            self.tables.setdefault(change.table, {}).setdefault(key, dict(change.key)).update(change.values)
+        return _Durable(self.durable, entry)
+
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[], None]]:
+        """Appends made inside wait until the yielded call is made."""
+        self.durable = waiting = anyio.Event()
+        try:
+            yield waiting.set
+        finally:
+            waiting.set()
+
+    def kinds(self) -> list[str]:
+        return [entry.kind for entry in self.entries]
+
+    async def read(
+        self,
+        *,
+        stream: str | None = None,
+        kind: str | None = None,
+        principal: Principal | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[Entry]:
+        return [
+            entry
+            for entry in self.entries
+            if entry.seq > after
+            and stream in (None, entry.stream)
+            and kind in (None, entry.kind)
+            and principal in (None, entry.principal)
+        ][:limit]
+
+    async def rows(
+        self,
+        table: str,
+        where: Mapping[str, Scalar] | None = None,
+        *,
+        order: str = "",
+        descending: bool = False,
+        limit: int = 1000,
+    ) -> list[dict[str, Scalar]]:
+        found = [dict(row) for row in self.tables.get(table, {}).values()]
+        wanted = [row for row in found if all(row.get(name) == value for name, value in (where or {}).items())]
+        return wanted[:limit]
+
+    async def blob(self, digest: Digest) -> bytes:
+        raise NotFound(f"no blob {digest}")
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        raise NotImplementedError
+
+    def enter_stream(self) -> None: ...
+
+    def leave_stream(self) -> None: ...
+
+
+class _Durable:
+    def __init__(self, durable: anyio.Event, entry: Entry) -> None:
+        self._durable = durable
+        self._entry = entry
+
+    def __await__(self):
+        yield from self._durable.wait().__await__()
+        return self._entry
