@@ -1,0 +1,1 @@
+"""The personas that come with Oxios, as data: `<id>.md`, read by `kernel.persona`."""
