@@ -13,7 +13,7 @@ worse are written, in plain text.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def get_logger(name: str) -> Logger:
 
 
 @contextmanager
-def bind(**fields: object) -> Iterator[None]:
+def bind(**fields: object) -> Generator[None]:
     """Put `fields` on every line logged inside, tasks started inside included."""
     token = _bound.set(MappingProxyType({**_bound.get(), **fields}))
     try:
