@@ -19,8 +19,8 @@ from functools import lru_cache
 from typing import Final
 
 from kernel.directive import Mount
-from kernel.gate.decision import Case, Denied, LayerName
 from kernel.gate.dangers import danger_of, danger_of_line
+from kernel.gate.decision import Case, Denied, LayerName
 from kernel.gate.programs import Invocation, of_argv, of_line, unreadable
 from kernel.gate.shell_line import Unreadable
 from kernel.syscalls.target import CommandClaim, CommandTarget
