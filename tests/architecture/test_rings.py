@@ -22,10 +22,6 @@ VIOLATIONS = {
     "kernel": {"kernel/ports/violation.py": "import kernel.gate.decision\n"},
     "adapters-named-at-boot": {"kernel/process/violation.py": "import kernel.adapters.store\n"},
     "adapters-know-ports": {"kernel/adapters/violation.py": "import kernel.gate.decision\n"},
-    "tools-independent": {
-        "kernel/tools/violation_a.py": "import kernel.tools.violation_b\n",
-        "kernel/tools/violation_b.py": "",
-    },
     "commands-independent": {
         "oxios/cli/violation_a.py": "import oxios.cli.violation_b\n",
         "oxios/cli/violation_b.py": "",
