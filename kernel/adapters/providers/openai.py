@@ -247,5 +247,5 @@ def _reason(error: Exception) -> str:
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO:
-    """aiohttp sends plain bytes in one go and warns of large ones; it gives way while it sends a BytesIO."""
+    """Bytes go out in one piece, and aiohttp warns of large ones; a BytesIO goes in parts that let others run."""
     return body if len(body) < _ONE_GO_BYTES else io.BytesIO(body)
