@@ -1,0 +1,218 @@
+"""Agents as processes: start, wait, stop, resume, fork. One task an agent, in the kernel's task group.
+
+Guarantees: an agent holds nothing that its owner does not (every capability is derived from one of
+the owner's) and its capabilities go when its run ends; a run that a crash left behind is found
+(`interrupted`) and goes on from its last entry; a run that ended is never silently started again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from anyio.abc import TaskGroup
+
+from kernel.capability.grants import derive_grant
+from kernel.capability.table import CapabilityTable
+from kernel.directive import Directive, ExecEnv
+from kernel.errors import Conflict
+from kernel.gate.asker import Asker
+from kernel.gate.request import Cost
+from kernel.ids import Principal, RunId, agent, new_run_id
+from kernel.journal.entry import Draft
+from kernel.jsontypes import JsonObject, JsonValue
+from kernel.log import bind
+from kernel.process.agent import AgentProcess
+from kernel.runtime.asking import Asking
+from kernel.runtime.dispatch import Caller, Dispatcher
+from kernel.runtime.doubt import Resolution
+from kernel.runtime.history import fork_point, read_history
+from kernel.runtime.live_steps import LiveSteps
+from kernel.runtime.loop import LoopBounds
+from kernel.runtime.model import ModelDesk
+from kernel.runtime.prompt import PromptParts, system_prompt, user_prompt
+from kernel.runtime.record import directive_json, env_json
+from kernel.runtime.state import TERMINAL, RunState
+from kernel.settings import Settings
+
+AGENT_ROLE = "agent"
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """The live runs of this kernel."""
+
+    settings: Settings
+    dispatcher: Dispatcher
+    desk: ModelDesk
+    capabilities: CapabilityTable
+    asker: Asker
+    tasks: TaskGroup
+    live: dict[RunId, AgentProcess] = field(default_factory=dict[RunId, AgentProcess])
+
+    async def start(
+        self, directive: Directive, env: ExecEnv, *, owner: Principal, seed: str = "", approve: str = ""
+    ) -> RunId:
+        """Fork and exec: derive the agent's capabilities, record the start, begin.
+
+        Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant), JournalDown.
+        """
+        run = new_run_id(self.dispatcher.clock.now_us())
+        self.desk.provider_of(self._model(env))
+        kinds = await self._derive(run, env, owner)
+        tools = tuple(item.name for item in self.dispatcher.table.offered())
+        specs = self.dispatcher.table.tool_specs(tools)
+        payload: dict[str, JsonValue] = {
+            "directive": directive_json(directive),
+            "env": env_json(env),
+            "owner": owner,
+            "grant": self.settings.run.grant,
+            "model": self._model(env),
+            "tools": list(tools),
+            "system": system_prompt(PromptParts(directive, env, specs, kinds)),
+            "user": user_prompt(directive),
+        }
+        payload |= {name: value for name, value in (("seed", seed), ("approve", approve)) if value}
+        await self._begin(RunState(run), payload)
+        return run
+
+    async def wait(self, run: RunId) -> RunState:
+        """The state when the run stops being live; at once where it is not. Raises: NotFound."""
+        process = self.live.get(run)
+        if process is None:
+            return await self.state(run)
+        await process.done.wait()
+        return process.state
+
+    async def state(self, run: RunId) -> RunState:
+        """Where the run stands now. Raises: NotFound."""
+        process = self.live.get(run)
+        return process.state if process else (await read_history(self.dispatcher.journal, run)).state()
+
+    async def cancel(self, run: RunId, *, by: Principal) -> RunState:
+        """Stop it, between or inside steps, with every process it started; or close a paused one.
+
+        Raises: NotFound. Conflict, where it has ended.
+        """
+        process = self.live.get(run)
+        if process is not None:
+            process.stop(by)
+            await process.done.wait()
+            return process.state
+        state = await self._resumable(run, "cancelled")
+        note = f"cancelled by {by}"
+        payload: JsonObject = {"status": "cancelled", "note": note, "by": by, "turns": state.turns}
+        await self.dispatcher.journal.append(Draft(by, run, "run.finished", payload))
+        self.capabilities.drop(agent(run))
+        return await self.state(run)
+
+    async def resume(self, run: RunId, *, by: Principal, resolution: Resolution | None = None) -> None:
+        """Go on with a paused or interrupted run. Raises: NotFound; Conflict, where it is live or ended."""
+        if run in self.live:
+            raise Conflict(f"run {run} is running", remedy="wait for it, or stop it with `oxios runs cancel`")
+        state = await self._resumable(run, "resumed")
+        payload: JsonObject = {"by": by}
+        await self.dispatcher.journal.append(Draft(by, run, "run.resumed", payload))
+        state.apply("run.resumed", payload, self.dispatcher.clock.now_us())
+        self._launch(state, resolution)
+
+    async def fork(self, run: RunId, *, by: Principal, step: int | None = None, text: str = "") -> RunId:
+        """A new run that goes on from a step of `run`, with the same goal and environment.
+
+        The conversation is as it was then; files are as they are now. Raises: NotFound, Invalid.
+        """
+        state, upto = await fork_point(self.dispatcher.journal, run, step)
+        new = new_run_id(self.dispatcher.clock.now_us())
+        await self._derive(new, state.env, by)
+        payload: dict[str, JsonValue] = {
+            "directive": directive_json(state.directive),
+            "env": env_json(state.env),
+            "owner": by,
+            "grant": state.grant,
+            "model": self._model(state.env),
+            "tools": list(state.tools),
+            "parent": run,
+            "upto": upto,
+        }
+        payload |= {name: value for name, value in (("seed", state.seed), ("approve", state.approve)) if value}
+        await self._begin(replace(state, run=new), payload, text)
+        return new
+
+    async def steer(self, run: RunId, text: str, *, by: Principal) -> None:
+        """Say something to a live agent; it hears it before its next reply. Raises: Conflict."""
+        process = self.live.get(run)
+        if process is None:
+            raise Conflict(f"run {run} is not running", remedy="resume it, or fork it with your words")
+        process.steps.record(process.state, "run.steered", {"text": text, "by": by})
+
+    async def interrupted(self) -> list[RunId]:
+        """Runs that the journal calls running and that no process of this kernel carries."""
+        rows = await self.dispatcher.journal.rows("runs", {"status": "running"}, order="started_us")
+        return [RunId(str(row["id"])) for row in rows if str(row["id"]) not in self.live]
+
+    async def _begin(self, state: RunState, payload: JsonObject, text: str = "") -> None:
+        by = agent(state.run)
+        await self.dispatcher.journal.append(Draft(by, state.run, "run.started", payload))
+        state.apply("run.started", payload, self.dispatcher.clock.now_us())
+        process = self._launch(state, None)
+        if text:
+            process.steps.record(state, "run.steered", {"text": text, "by": state.owner})
+
+    async def _derive(self, run: RunId, env: ExecEnv, owner: Principal) -> list[str]:
+        """Derive the agent's cspace from its owner's; the kinds it reaches, for the manifest."""
+        caps = await derive_grant(
+            self.capabilities,
+            owner=owner,
+            to=agent(run),
+            mounts=env.mounts,
+            hint=env.cspace_hint,
+            persona_role=env.persona_role,
+            ceiling=self.settings.run.grant,
+        )
+        return sorted({cap.resource.kind for cap in caps})
+
+    async def _resumable(self, run: RunId, verb: str) -> RunState:
+        state = await self.state(run)
+        if state.status in TERMINAL:
+            raise Conflict(
+                f"run {run} has {state.status} and cannot be {verb}", remedy=f"`oxios runs fork {run}` goes on from it"
+            )
+        return state
+
+    def _launch(self, state: RunState, resolution: Resolution | None) -> AgentProcess:
+        caller = Caller(
+            principal=agent(state.run),
+            owner=state.owner,
+            role=AGENT_ROLE,
+            run=state.run,
+            mounts=state.env.mounts,
+            account=state.run,
+            tools=frozenset(state.tools),
+        )
+        specs = self.dispatcher.table.tool_specs(name for name in state.tools if name in self.dispatcher.table)
+        asking = Asking(self.dispatcher, self.desk, caller, self._model(state.env), specs)
+        steps = LiveSteps(self.dispatcher, asking, caller, self.asker, resolution)
+        run = self.settings.run
+        process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s)
+        self.dispatcher.budgets.open(state.run, state.env.budget)
+        tokens = state.usage.input_tokens + state.usage.output_tokens
+        self.dispatcher.budgets.restore(state.run, Cost(tokens, state.calls_made, state.cost_micro_usd))
+        self.live[state.run] = process
+        self.tasks.start_soon(self._carry, process, name=f"agent {state.run}")
+        return process
+
+    async def _carry(self, process: AgentProcess) -> None:
+        run = process.state.run
+        journal = self.dispatcher.journal
+        journal.enter_stream()
+        try:
+            with bind(run=run):
+                await process.run()
+        finally:
+            journal.leave_stream()
+            del self.live[run]
+            self.dispatcher.budgets.close(run)
+            if process.state.status in TERMINAL:
+                self.capabilities.drop(agent(run))
+
+    def _model(self, env: ExecEnv) -> str:
+        return env.model or self.settings.model.default

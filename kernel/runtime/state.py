@@ -1,0 +1,258 @@
+"""A run's state, as a fold over its journal entries.
+
+Guarantees: the state is a function of the entries alone. The live loop applies each entry it
+appends through the same `apply` that a restart, a replay and an export use, so they cannot differ.
+Tool results enter the conversation in the order the model made the calls, whatever order they ended
+in; a message queued while calls run enters after their results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, cast
+
+from kernel.directive import Directive, ExecEnv
+from kernel.ids import KERNEL, CallId, Principal, RunId
+from kernel.journal.entry import Entry
+from kernel.jsontypes import JsonObject
+from kernel.ports.provider import Message, ToolCall, Usage
+from kernel.runtime.record import directive_of, env_of
+
+RunStatus: TypeAlias = Literal["running", "paused", "finished", "failed", "cancelled"]
+CallStatus: TypeAlias = Literal["waiting", "intended", "in_doubt", "done"]
+
+TERMINAL: Final = frozenset({"finished", "failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class CallState:
+    """One tool call of the newest reply. `mark` is what a write journalled before it acted."""
+
+    id: CallId
+    model_id: str
+    tool: str
+    arguments: str
+    status: CallStatus = "waiting"
+    effect: str = ""
+    mark: JsonObject | None = None
+    ok: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One finished tool call, for stuck detection and summaries."""
+
+    tool: str
+    arguments: str
+    ok: bool
+    text: str
+
+
+@dataclass(slots=True)
+class RunState:
+    """Where a run stands. Only `apply` changes it."""
+
+    run: RunId
+    owner: Principal = KERNEL
+    directive: Directive = field(default_factory=lambda: Directive(goal=""))
+    env: ExecEnv = field(default_factory=lambda: ExecEnv(mounts=()))
+    grant: str = ""
+    seed: str = ""
+    approve: str = ""
+    parent: str = ""
+    status: RunStatus = "running"
+    output: str = ""
+    note: str = ""
+    model: str = ""
+    turns: int = 0
+    calls_made: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost_micro_usd: int = 0
+    started_us: int = 0
+    updated_us: int = 0
+    active_us: int = 0
+    """Time this run was live before its newest start, for its deadline."""
+    seq: int = 0
+    verdict: JsonObject | None = None
+    messages: list[Message] = field(default_factory=list[Message])
+    pending: list[CallState] = field(default_factory=list[CallState])
+    steps: list[Step] = field(default_factory=list[Step])
+    queued: list[str] = field(default_factory=list[str])
+    tools: tuple[str, ...] = ()
+    resumes: int = 0
+    hints: int = 0
+    """How often the kernel said that the agent repeats itself."""
+    hinted_at: int = 0
+    """The number of steps when it last did."""
+    live_since_us: int = 0
+    last_us: int = 0
+    """Time of the entry before the newest one."""
+
+    def apply_entry(self, entry: Entry) -> None:
+        if entry.payload is not None:
+            self.apply(entry.kind, entry.payload, entry.time_us)
+        self.seq = entry.seq
+
+    def apply(self, kind: str, payload: JsonObject, time_us: int) -> None:
+        """Fold one entry in. Kinds that say nothing about a run's state change nothing."""
+        self.last_us, self.updated_us = self.updated_us, time_us
+        handler = _HANDLERS.get(kind)
+        if handler is not None:
+            handler(self, payload)
+
+    def flush_queued(self) -> None:
+        """Let queued messages into the conversation; before each model request."""
+        self.messages.extend(Message("user", text) for text in self.queued)
+        self.queued.clear()
+
+    def call(self, call: CallId) -> CallState | None:
+        return next((item for item in self.pending if item.id == call), None)
+
+
+def fold(run: RunId, entries: Iterable[Entry]) -> RunState:
+    """The state after `entries`, oldest first."""
+    state = RunState(run)
+    for entry in entries:
+        state.apply_entry(entry)
+    return state
+
+
+def _started(state: RunState, payload: JsonObject) -> None:
+    state.directive = directive_of(payload["directive"])
+    state.env = env_of(payload["env"])
+    state.owner = Principal(str(payload["owner"]))
+    state.grant = str(payload["grant"])
+    state.seed = str(payload.get("seed", ""))
+    state.approve = str(payload.get("approve", ""))
+    state.parent = str(payload.get("parent", ""))
+    state.model = str(payload.get("model", ""))
+    state.tools = tuple(str(name) for name in cast("list[str]", payload.get("tools", [])))
+    state.started_us = state.live_since_us = state.updated_us
+    state.status, state.output, state.note, state.active_us = "running", "", "", 0
+    if not state.messages:
+        state.messages = [Message("system", str(payload["system"])), Message("user", str(payload["user"]))]
+
+
+def _resumed(state: RunState, _payload: JsonObject) -> None:
+    if state.status == "running":  # It was killed: what it lived until its last entry counts.
+        state.active_us += state.last_us - state.live_since_us
+    state.status, state.note, state.output = "running", "", ""
+    state.resumes += 1
+    state.live_since_us = state.updated_us
+
+
+def _steered(state: RunState, payload: JsonObject) -> None:
+    state.queued.append(str(payload["text"]))
+    if payload.get("hint"):
+        state.hints += 1
+        state.hinted_at = len(state.steps)
+
+
+def _requested(state: RunState, payload: JsonObject) -> None:
+    if payload.get("purpose") != "summary":
+        state.flush_queued()
+
+
+def _replied(state: RunState, payload: JsonObject) -> None:
+    usage = cast("dict[str, int]", payload.get("usage", {}))
+    state.usage = Usage(
+        state.usage.input_tokens + usage.get("in", 0),
+        state.usage.output_tokens + usage.get("out", 0),
+        state.usage.cached_tokens + usage.get("cached", 0),
+    )
+    state.cost_micro_usd += cast("int", payload.get("micro_usd", 0))
+    state.model = str(payload.get("model", state.model))
+    text = str(payload.get("text", ""))
+    if payload.get("purpose") == "summary":
+        state.output = text
+        return
+    state.turns += 1
+    calls = [
+        CallState(CallId(item["call"]), item["id"], item["name"], item["arguments"])
+        for item in cast("list[dict[str, str]]", payload.get("calls", []))
+    ]
+    state.pending = calls
+    state.calls_made += len(calls)
+    state.messages.append(
+        Message("assistant", text, tuple(ToolCall(item.model_id, item.tool, item.arguments) for item in calls))
+    )
+    if not calls:
+        state.output = text
+
+
+def _intended(state: RunState, payload: JsonObject) -> None:
+    call = state.call(CallId(str(payload["call"])))
+    if call is not None:
+        call.status = "intended"
+        call.effect = str(payload["effect"])
+        call.mark = cast("JsonObject | None", payload.get("mark"))
+
+
+def _doubted(state: RunState, payload: JsonObject) -> None:
+    call = state.call(CallId(str(payload["call"])))
+    if call is not None:
+        call.status = "in_doubt"
+
+
+def _answered(state: RunState, payload: JsonObject, *, ok: bool, text: str) -> None:
+    call = state.call(CallId(str(payload["call"])))
+    if call is None or call.status == "done":
+        return
+    call.status, call.ok, call.text = "done", ok, text
+    if all(item.status == "done" for item in state.pending):
+        for item in state.pending:
+            state.messages.append(Message("tool", item.text, call_id=item.model_id, is_error=not item.ok))
+            state.steps.append(Step(item.tool, item.arguments, item.ok, item.text))
+        state.pending = []
+
+
+def _outcome(state: RunState, payload: JsonObject) -> None:
+    _answered(state, payload, ok=bool(payload["ok"]), text=str(payload["text"]))
+
+
+def _denied(state: RunState, payload: JsonObject) -> None:
+    _answered(state, payload, ok=False, text=denial_text(payload))
+
+
+def _invalid(state: RunState, payload: JsonObject) -> None:
+    _answered(state, payload, ok=False, text=str(payload["error"]))
+
+
+def _paused(state: RunState, payload: JsonObject) -> None:
+    state.status, state.note = "paused", str(payload["note"])
+    state.active_us += state.updated_us - state.live_since_us
+
+
+def _finished(state: RunState, payload: JsonObject) -> None:
+    state.status = cast("RunStatus", payload["status"])
+    state.note = str(payload.get("note", ""))
+    if "output" in payload:
+        state.output = str(payload["output"])
+
+
+def _reviewed(state: RunState, payload: JsonObject) -> None:
+    state.verdict = payload
+
+
+def denial_text(payload: JsonObject) -> str:
+    """A refusal as the model reads it."""
+    return f"denied by {payload['layer']}: {payload['reason']}. {payload['remedy']}"
+
+
+_HANDLERS: Final = {
+    "run.started": _started,
+    "run.resumed": _resumed,
+    "run.steered": _steered,
+    "run.paused": _paused,
+    "run.finished": _finished,
+    "model.request": _requested,
+    "model.reply": _replied,
+    "call.intent": _intended,
+    "call.in_doubt": _doubted,
+    "call.outcome": _outcome,
+    "call.denied": _denied,
+    "call.invalid": _invalid,
+    "review.verdict": _reviewed,
+}
