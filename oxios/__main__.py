@@ -59,8 +59,8 @@ def _run(arguments: list[str]) -> int:
         raise _unknown(rest[0])
     parser = build_parser({rest[0]: command})
     args = parser.parse_args(rest)
-    vars(args).update(vars(given))
-    overrides_of(args)
+    vars(args).update(vars(given), whole_parser=lambda: build_parser(discover()))
+    overrides_of(args)  # a --set that cannot be read is told before anything is done
     return int(command.run(args))
 
 

@@ -16,8 +16,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import shtab  # noqa: PLC0415 -- for this command only
 
-    from oxios.__main__ import build_parser  # noqa: PLC0415 -- it imports the commands
-    from oxios.commands import discover  # noqa: PLC0415 -- as above
-
-    print(shtab.complete(build_parser(discover()), shell=args.shell))
+    print(shtab.complete(args.whole_parser(), shell=args.shell))
     return 0
