@@ -15,6 +15,8 @@ import pytest
 
 from tests.architecture.tree import PRODUCT, ROOT, python_files, tree
 
+CARRIED = {"pydantic-core": "pydantic"}
+"""Half of a declared distribution, which pins it exactly."""
 OURS = frozenset({*PRODUCT, "tests", "personas"})
 
 
@@ -39,6 +41,8 @@ def _imports(module: ast.Module) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found |= {arg.value.split(".")[0] for arg in node.args if isinstance(arg, ast.Constant) and arg.value}
     return found - sys.stdlib_module_names - OURS
 
 
@@ -46,7 +50,7 @@ def _imports(module: ast.Module) -> set[str]:
 def _distributions() -> dict[str, set[str]]:
     """Import name → the distributions that carry it."""
     return {
-        name: {_canonical(dist) for dist in dists}
+        name: {CARRIED.get(_canonical(dist), _canonical(dist)) for dist in dists}
         for name, dists in importlib.metadata.packages_distributions().items()
     }
 
