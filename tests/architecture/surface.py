@@ -97,7 +97,7 @@ def _settings() -> Iterator[str]:
 
 
 def _metrics() -> Iterator[str]:
-    rows = ((_code(one.name), one.kind, ", ".join(one.labels), one.help) for one in describe_metrics())
+    rows = ((_code(one.name), one.kind, ", ".join(one.labels), one.doc) for one in describe_metrics())
     return _table("Metrics", ("metric", "kind", "labels", "what it counts"), rows)
 
 
