@@ -14,7 +14,7 @@ Source: RFC-0007.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -143,7 +143,7 @@ class BudgetLedger:
         return () if found is None else tuple(found.warnings(self._clock.monotonic_s()))
 
     @contextmanager
-    def waiting(self, account: str) -> Iterator[None]:
+    def waiting(self, account: str) -> Generator[None]:
         """Stop the stopwatches of the account and those above while a person is asked."""
         found = self._accounts.get(account)
         line = found.line() if found is not None else ()
