@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, cast
 
 from kernel.errors import Invalid
+from kernel.pattern import check_pattern
 
 CriterionKind: TypeAlias = Literal[
     "file_exists",
@@ -43,7 +44,6 @@ CriterionKind: TypeAlias = Literal[
     "schema",
     "text",
 ]
-PATTERN_CHARS_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _checked(kind: CriterionKind, text: str, subject: str, wanted: str) -> Crite
     if (needs_subject and not subject) or (needs_wanted and not wanted):
         raise _malformed(text)
     if kind in _PATTERNED:
-        _check_pattern(wanted)
+        check_pattern(wanted)
     made = Criterion(kind, "", subject, wanted)
     return replace(made, text=_sentence(made))
 
@@ -226,14 +226,6 @@ def _unquoted_path(path: str) -> str:
     while len(path) > 1 and path[0] == path[-1] and path[0] in "\"'`":
         path = path[1:-1].strip()
     return path
-
-
-def _check_pattern(pattern: str) -> None:
-    if len(pattern) > PATTERN_CHARS_MAX:
-        raise Invalid(f"a pattern of {len(pattern)} characters is too long", remedy=f"at most {PATTERN_CHARS_MAX}")
-    from ouroboros.schema import pattern_finds  # noqa: PLC0415 -- only a criterion with a pattern pays for it
-
-    pattern_finds(pattern, "")
 
 
 def _malformed(text: str) -> Invalid:

@@ -33,15 +33,6 @@ def schema_gaps(schema: dict[str, Any], value: object) -> list[str]:
     return gaps
 
 
-def pattern_finds(pattern: str, text: str) -> bool:
-    """Whether `pattern` matches anywhere in `text`, in time linear in its length.
-
-    Raises: Invalid, where the pattern is not one.
-    """
-    validator = _validator({"type": "string", "pattern": pattern}, what=f"the pattern /{pattern}/")
-    return bool(validator.is_valid(text))
-
-
 def json_of(output: str) -> object:
     """The JSON an answer holds: the whole of it, or its last fenced block.
 
@@ -56,7 +47,7 @@ def json_of(output: str) -> object:
     raise Invalid("the output is not JSON", remedy="answer with the JSON alone, or in one ```json block")
 
 
-def _validator(schema: dict[str, Any], *, what: str = "output_schema") -> Any:
+def _validator(schema: dict[str, Any]) -> Any:
     import jsonschema_rs  # noqa: PLC0415 -- 30 ms that a seed without schema or pattern need not pay
 
     try:
@@ -66,7 +57,7 @@ def _validator(schema: dict[str, Any], *, what: str = "output_schema") -> Any:
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0][:_DETAIL_CHARS_MAX] if str(error) else type(error).__name__
         raise Invalid(
-            f"{what} is not valid: {reason}",
+            f"it is no JSON Schema of its own: {reason}",
             remedy="see json-schema.org; references out of the document, look-around and "
             "back-references in patterns are not supported",
         ) from error

@@ -24,7 +24,7 @@ from kernel.ids import Digest, SeedId, new_id
 from kernel.jsontypes import JsonObject
 from ouroboros.criteria import canonical_text, parse_criterion
 
-GOAL_CHARS_MAX: Final = 64 * 1024
+GOAL_CHARS_MAX: Final = 16 * 1024
 LIST_ITEMS_MAX: Final = 200
 MOUNTS_MAX: Final = 16
 AMOUNT_MAX: Final = 10**15

@@ -1,0 +1,188 @@
+"""Carrying out a seed: record it, run one agent on it, review what came of it.
+
+Guarantees: the seed stands in the journal, whole, before the agent starts; the verdict is of this
+run's own work and stands in its stream; result and verdict that are returned belong together.
+What this does not do: try again. A failed verdict is reported with its gaps.
+
+Source: RFC-0009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kernel.clock import Clock
+from kernel.directive import Directive, ExecEnv, Mount
+from kernel.ids import Principal, RunId
+from kernel.journal.appender import Appender
+from kernel.journal.entry import Entry
+from kernel.persona import Persona
+from kernel.ports.provider import Usage
+from ouroboros.review import Caller, Review, needs_review
+from ouroboros.seed import Seed
+from ouroboros.seedbook import SeedBook
+from ouroboros.verdict import Verdict
+
+
+class RunOutcome(Protocol):
+    """What is read of a run's state: `kernel.runtime.state.RunState` is the one."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def output(self) -> str: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def turns(self) -> int: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def cost_micro_usd(self) -> int: ...
+
+
+class Runs(Protocol):
+    """`kernel.process.supervisor.Supervisor`, as far as it is needed here."""
+
+    async def start(
+        self, directive: Directive, env: ExecEnv, *, owner: Principal, seed: str = "", approve: str = ""
+    ) -> RunId: ...
+
+    async def wait(self, run: RunId) -> RunOutcome: ...
+
+
+class Kernel(Protocol):
+    """`kernel.boot.Kernel`, as far as it is needed here."""
+
+    @property
+    def journal(self) -> Appender: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def clock(self) -> Clock: ...
+
+    def handle(self, principal: Principal, *, run: RunId | None = None, mounts: tuple[Mount, ...] = ()) -> Caller: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Commission:
+    """A seed with all that carrying it out needs: real mounts, the owner, the persona in force."""
+
+    seed: Seed
+    owner: Principal
+    mounts: tuple[Mount, ...]
+    persona: Persona | None = None
+    approve: str = ""
+    source: str = ""
+
+    @property
+    def env(self) -> ExecEnv:
+        persona = self.persona
+        return ExecEnv(
+            mounts=self.mounts,
+            persona=persona.id if persona else "",
+            persona_prompt=persona.system_prompt if persona else "",
+            persona_role=persona.role if persona else "",
+            model=self.seed.model or (persona.model if persona else ""),
+            cspace_hint=self.seed.hint(),
+            budget=self.seed.budget.kernel(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """What came of one run of a seed; `verdict` is None where nothing was to be reviewed."""
+
+    run: RunId
+    seed: str
+    status: str
+    note: str
+    output: str
+    verdict: Verdict | None
+    model: str
+    turns: int
+    usage: Usage
+    seconds: float
+    cost_micro_usd: int
+
+    @property
+    def passed(self) -> bool | None:
+        return self.verdict.passed if self.verdict else None
+
+
+async def carry_out(
+    kernel: Kernel,
+    work: Commission,
+    *,
+    on_start: Callable[[RunId], None] | None = None,
+    on_entry: Callable[[Entry], None] | None = None,
+) -> SeedResult:
+    """Record the seed, start a run, wait for its end, review it if it finished.
+
+    `on_start` hears the run's id once it runs, `on_entry` each committed entry of its stream.
+    Raises: what `Supervisor.start` raises; JournalDown.
+    """
+    started_s = kernel.clock.monotonic_s()
+    await SeedBook(kernel.journal).record(work.seed, work.owner, work.source)
+    relay = _Relay(on_entry)
+    end = kernel.journal.subscribe(relay.hear)
+    try:
+        run = await kernel.runs.start(
+            work.seed.directive(), work.env, owner=work.owner, seed=work.seed.id, approve=work.approve
+        )
+        if on_start is not None:
+            on_start(run)
+        relay.follow(run)
+        state = await kernel.runs.wait(run)
+        verdict = await review(kernel, work, run, state) if state.status == "finished" else None
+    finally:
+        end()
+    return SeedResult(
+        run=run,
+        seed=work.seed.id,
+        status=state.status,
+        note=state.note,
+        output=state.output,
+        verdict=verdict,
+        model=state.model,
+        turns=state.turns,
+        usage=state.usage,
+        seconds=kernel.clock.monotonic_s() - started_s,
+        cost_micro_usd=state.cost_micro_usd,
+    )
+
+
+async def review(kernel: Kernel, work: Commission, run: RunId, state: RunOutcome) -> Verdict | None:
+    """Review a finished run; None where the seed asks for nothing that could be reviewed."""
+    if not needs_review(work.seed):
+        return None
+    handle = kernel.handle(work.owner, run=run, mounts=work.mounts)
+    return await Review(kernel.journal, handle, work.owner, run).verdict(work.seed, state.output)
+
+
+class _Relay:
+    """Passes on the entries of one run, those committed before its id was known included."""
+
+    def __init__(self, on_entry: Callable[[Entry], None] | None) -> None:
+        self._on_entry = on_entry
+        self._run: RunId | None = None
+        self._early: list[Entry] = []
+
+    def hear(self, entries: Sequence[Entry]) -> None:
+        if self._on_entry is None:
+            return
+        if self._run is None:
+            self._early.extend(entries)
+            return
+        for entry in entries:
+            if entry.stream == self._run:
+                self._on_entry(entry)
+
+    def follow(self, run: RunId) -> None:
+        self._run = run
+        early, self._early = self._early, []
+        self.hear(early)

@@ -1,0 +1,72 @@
+"""Seeds on record: `seed.created` in the kernel's stream holds the whole, the table `seeds` lists them.
+
+Guarantees: a seed found here is the one that was recorded, or an error says that it was erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from kernel.errors import NotFound
+from kernel.ids import Principal
+from kernel.journal.appender import Appender
+from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
+from kernel.journal.projection import Projector, Scalar, Upsert
+from ouroboros.seed import Seed
+
+CREATED: Final = "seed.created"
+_GOAL_CHARS_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SeedBook:
+    """The seeds in one journal."""
+
+    journal: Appender
+
+    async def record(self, seed: Seed, by: Principal, source: str) -> None:
+        """Raises: JournalDown, LimitExceeded (larger than one entry may be)."""
+        payload = {"seed": seed.payload(), "digest": seed.digest, "source": source}
+        await self.journal.append(Draft(by, SYSTEM_STREAM, CREATED, payload))
+
+    async def listed(self, limit: int = 100) -> list[dict[str, Scalar]]:
+        """Rows of the table `seeds`, newest first."""
+        return await self.journal.rows("seeds", order="created_us", descending=True, limit=limit)
+
+    async def find(self, seed_id: str) -> Seed:
+        """The seed of that id. Raises: NotFound."""
+        known = await self.journal.rows("seeds", {"id": seed_id})
+        if not known:
+            raise NotFound(f"there is no seed {seed_id!r}", remedy="`oxios seed list` shows them")
+        after = 0
+        while batch := await self.journal.read(stream=SYSTEM_STREAM, kind=CREATED, after=after):
+            for entry in batch:
+                found = _seed_of(entry)
+                if found is not None and found.id == seed_id:
+                    return found
+            after = batch[-1].seq
+        raise NotFound(f"the seed {seed_id} was erased from the journal", remedy="its runs still stand in `oxios runs`")
+
+
+def _seed_of(entry: Entry) -> Seed | None:
+    return Seed.model_validate(entry.payload["seed"]) if entry.payload is not None else None
+
+
+def _project(entry: Entry) -> Iterable[Upsert]:
+    seed = _seed_of(entry)
+    if seed is None or entry.payload is None:
+        return
+    values: dict[str, Scalar] = {
+        "parent": seed.parent,
+        "generation": seed.generation,
+        "goal": seed.goal[:_GOAL_CHARS_MAX],
+        "created_us": seed.created_us,
+        "digest": str(entry.payload["digest"]),
+        "source": str(entry.payload["source"]),
+    }
+    yield Upsert("seeds", {"id": seed.id}, values)
+
+
+PROJECTORS: dict[str, Projector] = {CREATED: _project}
