@@ -6,7 +6,7 @@ store would see. `hold` makes entries wait, so a test decides what happens meanw
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 
 import anyio
@@ -62,7 +62,7 @@ class MemoryJournal:
         return _Durable(self.durable, entry)
 
     @contextmanager
-    def hold(self) -> Iterator[Callable[[], None]]:
+    def hold(self) -> Generator[Callable[[], None]]:
         """Appends made inside wait until the yielded call is made."""
         self.durable = waiting = anyio.Event()
         try:
@@ -120,6 +120,6 @@ class _Durable:
         self._durable = durable
         self._entry = entry
 
-    def __await__(self):
+    def __await__(self) -> Generator[object, None, Entry]:
         yield from self._durable.wait().__await__()
         return self._entry
