@@ -9,6 +9,7 @@ from kernel.capability.token import Need
 from kernel.errors import AccessDenied
 from kernel.gate.request import Request
 from kernel.ids import CapId
+from kernel.jsontypes import JsonObject
 from kernel.syscalls.permit import Permit
 from kernel.syscalls.target import Target
 
@@ -46,6 +47,18 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class NeedsApproval:
     question: Question
+
+
+def denied_payload(request: Request, denied: Denied) -> JsonObject:
+    """The call.denied entry, as the gate records it and the run's state reads it."""
+    return {
+        "call": request.call,
+        "tool": request.syscall.name,
+        "layer": denied.layer,
+        "reason": denied.reason,
+        "remedy": denied.remedy,
+        "need": denied.need,
+    }
 
 
 Decision: TypeAlias = Permit | Denied | NeedsApproval

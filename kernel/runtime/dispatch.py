@@ -20,8 +20,8 @@ from kernel.clock import Clock
 from kernel.directive import Mount
 from kernel.errors import CapabilityRevoked, DeadlinePassed, Invalid, KernelBug, OxiosError
 from kernel.gate.budget import BudgetLedger
-from kernel.gate.decision import Denied
-from kernel.gate.gate import Gate, denied_payload
+from kernel.gate.decision import Denied, denied_payload
+from kernel.gate.gate import Gate
 from kernel.gate.request import Cost, Request
 from kernel.ids import CallId, Digest, Principal, RunId
 from kernel.journal.appender import Appender
@@ -97,6 +97,7 @@ class Dispatcher:
         try:
             return await self._carry_out(caller, request, decision)
         finally:
+            self.budgets.settle(decision.reservation, Cost(calls=1))
             self.ledger.release(decision)
 
     def _parse(self, caller: Caller, name: str, arguments: str) -> tuple[AnySyscall, Args]:
@@ -155,7 +156,6 @@ class Dispatcher:
                 error = Invalid(f"{request.syscall.name} failed: {type(caught).__name__}: {caught}")
         if scope.cancelled_caught:
             error = _stopped(request, withdrawn, deadline_s)
-        self.budgets.settle(permit.reservation, Cost(calls=1))
         return self._outcome(caller, request, result, error, started_s)
 
     async def _perform(self, caller: Caller, request: Request, permit: Permit) -> ToolResult:

@@ -9,7 +9,7 @@ that still runs. Source: RFC-0005.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, cast, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from kernel.directive import Mount
 from kernel.errors import Invalid
@@ -54,7 +54,7 @@ def parse_resolution(text: str) -> Resolution:
     """Raises: Invalid, naming the words there are."""
     if text not in RESOLUTIONS:
         raise Invalid(f"{text!r} does not say what to do", remedy=f"say {', '.join(RESOLUTIONS)}")
-    return cast("Resolution", text)
+    return text
 
 
 def resolved_outcome(call: CallState, resolution: Literal["skip", "done"], by: str) -> JsonObject:
