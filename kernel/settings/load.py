@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from kernel.settings.check import cross_problems
 from kernel.settings.kinds import Value, Wrong
@@ -80,15 +80,17 @@ def resolve(
     overrides: Mapping[str, str] | None = None,
     home: Path | None = None,
     system_file: Path = SYSTEM_FILE,
+    project: bool = True,
     user_assignments: Iterable[Assignment] | None = None,
 ) -> Resolved:
-    """As `load_settings`, with origins. `user_assignments` stand in for the home's file.
+    """As `load_settings`, with origins. `user_assignments` stand in for the home's file; without
+    `project` no project file is looked for.
 
     Raises: SettingsInvalid.
     """
     env = os.environ if env is None else env
     real_home = (home or home_of(env)).expanduser().absolute()
-    project_file = find_project_file(cwd or Path.cwd())
+    project_file = find_project_file(cwd or Path.cwd()) if project else None
     user = from_file(real_home / CONFIG_NAME, "user") if user_assignments is None else user_assignments
     stack = _Stack()
     _lay(stack, ())
@@ -103,6 +105,17 @@ def resolve(
     if problems:
         raise SettingsInvalid(tuple(problems), remedy=REMEDY)
     return Resolved(settings, stack.values, stack.origins, project_file)
+
+
+def check_file(file: Path, layer: Literal["user", "project"]) -> None:
+    """One file on top of the defaults alone, as the layer given. Raises: SettingsInvalid."""
+    stack = _Stack()
+    _lay(stack, ())
+    _lay(stack, from_file(file, layer))
+    settings = build(Settings, stack.values, home=Path("/"))
+    problems = stack.problems or list(cross_problems(settings, stack.origins))
+    if problems:
+        raise SettingsInvalid(tuple(problems), remedy=REMEDY)
 
 
 def home_of(env: Mapping[str, str]) -> Path:

@@ -6,7 +6,9 @@ file raises `SettingsInvalid` naming it and the line. Nothing here knows which k
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +58,12 @@ class SettingsInvalid(Invalid):
 def from_file(path: Path, layer: Layer) -> list[Assignment]:
     """Every table and value of a TOML file, tables first; none where there is no file.
 
-    Raises: SettingsInvalid, where the file cannot be read, is too long or is not TOML.
+    Raises: SettingsInvalid, where the file cannot be read, is too long, is not TOML, or may be
+    written by everybody.
     """
     try:
         with path.open("rb") as file:
+            open_to_all = os.fstat(file.fileno()).st_mode & stat.S_IWOTH
             data = file.read(FILE_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         return []
@@ -67,6 +71,8 @@ def from_file(path: Path, layer: Layer) -> list[Assignment]:
         raise SettingsInvalid(
             (f"{path}: cannot be read ({error.strerror})",), remedy="make it readable, or remove it"
         ) from error
+    if open_to_all and layer != "project":  # a project's can only tighten
+        raise SettingsInvalid((f"{path}: everybody on this machine may write it",), remedy=f"chmod 600 {path}")
     return from_text(data, str(path), layer)
 
 

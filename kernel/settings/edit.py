@@ -1,0 +1,119 @@
+"""Editing the home's config.toml: one value, comments and order kept, all or nothing.
+
+Guarantees: the edited file was checked with every other layer before it replaces the old one
+(temporary file of mode 0600, fsync, rename, fsync of the folder), so after a refusal or a crash the
+file is as it was. A file that another process changed meanwhile is not overwritten.
+Does not keep two editors from taking turns: the last of two good edits of one key wins.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kernel.errors import Conflict, Invalid, NotFound
+from kernel.settings.kinds import NONE_WORD, Value, Wrong
+from kernel.settings.load import CONFIG_NAME, REMEDY, is_table, resolve, spec_of, unknown
+from kernel.settings.source import SettingsInvalid, from_text
+
+Check = Callable[[bytes], None]
+
+
+def set_value(home: Path, key: str, text: str, env: Mapping[str, str]) -> tuple[Value, Value]:
+    """Write `key = text` into the home's file; returns the value before (in that file) and after.
+
+    Raises: SettingsInvalid (unknown key, bad value, or one that contradicts another), Conflict.
+    """
+    path = tuple(key.split("."))
+    spec = spec_of(path)
+    if spec is None:
+        raise SettingsInvalid((f"{key}: {_why_not(path)}",), remedy=REMEDY)
+    try:
+        value = spec.kind.read_text(text)
+    except Wrong as wrong:
+        raise SettingsInvalid((f"{key}: {wrong.what}; allowed: {spec.kind.allowed}",), remedy=REMEDY) from wrong
+    written: object = NONE_WORD if value is None else list(value) if isinstance(value, tuple) else value
+
+    def put(table: Any) -> Value:
+        before = table.get(path[-1])
+        table[path[-1]] = written
+        return before.unwrap() if hasattr(before, "unwrap") else before
+
+    return _edit(home, path, put, env, create=True), value
+
+
+def unset_value(home: Path, key: str, env: Mapping[str, str]) -> Value:
+    """Remove `key` from the home's file; returns what it was.
+
+    Raises: NotFound (it is not set there), SettingsInvalid (what remains is wrong), Conflict.
+    """
+    path = tuple(key.split("."))
+
+    def take(table: Any) -> Value:
+        if path[-1] not in table:
+            raise _not_set(path, home / CONFIG_NAME)
+        before = table.pop(path[-1])
+        return before.unwrap() if hasattr(before, "unwrap") else before
+
+    return _edit(home, path, take, env, create=False)
+
+
+def _not_set(path: tuple[str, ...], file: Path) -> NotFound:
+    known = spec_of(path) is not None or is_table(path)
+    why = "" if known else f": {unknown(path)}"
+    return NotFound(f"{'.'.join(path)} is not set in {file}{why}", remedy="see `oxios config get --origin`")
+
+
+def _why_not(path: tuple[str, ...]) -> str:
+    return "this is a table; name a setting in it" if is_table(path) else unknown(path)
+
+
+def _edit(
+    home: Path, path: tuple[str, ...], change: Callable[[Any], Value], env: Mapping[str, str], *, create: bool
+) -> Value:
+    import tomlkit  # noqa: PLC0415 -- 25 ms, for edits only
+
+    file = home / CONFIG_NAME
+    old = file.read_bytes() if file.exists() else b""
+    from_text(old, str(file), "user")
+    document: Any = tomlkit.parse(old.decode())
+    table: Any = document
+    for part in path[:-1]:
+        if part not in table:
+            if not create:
+                raise _not_set(path, file)
+            table[part] = tomlkit.table(is_super_table=part != path[-2])
+        table = table[part]
+        if not hasattr(table, "keys"):
+            raise Invalid(f"{file}: {part} is not a table", remedy="correct it by hand; see `oxios config validate`")
+    before = change(table)
+    new = tomlkit.dumps(document).encode()
+    resolve(env=env, home=home, project=False, user_assignments=from_text(new, str(file), "user"))
+    _replace(file, old, new)
+    return before
+
+
+def _replace(file: Path, old: bytes, new: bytes) -> None:
+    """Put `new` in the file's place. Raises: Conflict, where it no longer holds `old`."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{CONFIG_NAME}.", dir=file.parent)  # made with mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(new)
+            out.flush()
+            os.fsync(out.fileno())
+        if (file.read_bytes() if file.exists() else b"") != old:
+            raise Conflict(f"{file} was changed by somebody else meanwhile", remedy="try again")
+        Path(temporary).replace(file)
+    finally:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
