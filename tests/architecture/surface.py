@@ -20,6 +20,7 @@ from kernel.syscalls.declare import AnySyscall
 from kernel.syscalls.table import discover
 from oxios.__main__ import build_parser
 from oxios.commands import discover as commands
+from tests.architecture.parsers import subcommands
 
 WORKSPACE = "/w"
 
@@ -107,9 +108,8 @@ def _commands() -> Iterator[str]:
 
 
 def _walk_parser(parser: argparse.ArgumentParser, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # pyright: ignore[reportPrivateUsage] -- argparse has no public way to list sub-commands
+    inner = subcommands(parser)
     if path and not inner:
         yield " ".join(path), parser.description or ""
-    for action in inner:
-        for name, child in sorted(action.choices.items()):
-            yield from _walk_parser(child, (*path, name))
+    for name, child in inner.items():
+        yield from _walk_parser(child, (*path, name))

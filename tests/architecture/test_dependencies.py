@@ -10,6 +10,7 @@ import sys
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,12 @@ OURS = frozenset({*PRODUCT, "tests", "personas"})
 
 
 @cache
-def _project() -> dict[str, object]:
+def _project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def _names(requirements: object) -> set[str]:
-    assert isinstance(requirements, list)
-    return {_canonical(re.split(r"[\[<>=~! ;]", str(line))[0]) for line in requirements}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType] -- tomllib's values are untyped
+def _names(requirements: list[str]) -> set[str]:
+    return {_canonical(re.split(r"[\[<>=~! ;]", line)[0]) for line in requirements}
 
 
 def _canonical(name: str) -> str:
@@ -42,7 +42,8 @@ def _imports(module: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.add(node.module.split(".")[0])
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            found |= {arg.value.split(".")[0] for arg in node.args if isinstance(arg, ast.Constant) and arg.value}
+            values = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+            found |= {value.split(".")[0] for value in values if isinstance(value, str) and value}
     return found - sys.stdlib_module_names - OURS
 
 
@@ -60,17 +61,11 @@ def _used(*tops: str) -> dict[str, Path]:
 
 
 def _declared(*, dev: bool) -> set[str]:
-    project = _project()
-    core = project["project"]
-    assert isinstance(core, dict)
-    names = _names(core["dependencies"])  # pyright: ignore[reportUnknownArgumentType] -- tomllib's values are untyped
-    for extra in core["optional-dependencies"].values():  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType] -- as above
-        names |= _names(extra)  # pyright: ignore[reportUnknownArgumentType] -- as above
-    if dev:
-        groups = project["dependency-groups"]
-        assert isinstance(groups, dict)
-        names |= _names(groups["dev"])  # pyright: ignore[reportUnknownArgumentType] -- as above
-    return names
+    core = _project()["project"]
+    names = _names(core["dependencies"])
+    for extra in core["optional-dependencies"].values():
+        names |= _names(extra)
+    return names | (_names(_project()["dependency-groups"]["dev"]) if dev else set[str]())
 
 
 @pytest.mark.parametrize(("tops", "dev"), [(PRODUCT, False), (("tests", "scripts"), True)], ids=["product", "tests"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from oxios.__main__ import build_parser
 from oxios.commands import discover
+from tests.architecture.parsers import subcommands
 from tests.architecture.tree import ROOT, files, text
 
 README_LINES_MAX = 120
@@ -41,14 +41,14 @@ def _words(rest: str) -> list[str]:
 
 def unknown_command(rest: str) -> str:
     """The first word that names no command where a command must stand, or nothing."""
-    parser: argparse.ArgumentParser = build_parser(discover())
+    parser = build_parser(discover())
     for word in _words(rest):
-        inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # pyright: ignore[reportPrivateUsage] -- argparse has no public way to list sub-commands
+        inner = subcommands(parser)
         if not inner:
             return ""
-        if word not in inner[0].choices:
+        if word not in inner:
             return word
-        parser = inner[0].choices[word]
+        parser = inner[word]
     return ""
 
 

@@ -63,6 +63,7 @@ def group_commit_per_s(folder: Path, *, writers: int, entries: int, payload: byt
     """Durable rows per second of wall time, `writers` waiting for each of theirs."""
 
     async def run() -> float:
+        rate = 0.0
         with closing(open_log(folder / "floor.db")) as connection:
             log = GroupLog(connection)
 
@@ -76,12 +77,13 @@ def group_commit_per_s(folder: Path, *, writers: int, entries: int, payload: byt
                 async with anyio.create_task_group() as group:
                     for _ in range(writers):
                         group.start_soon(write)
-                spent = watch.read()
+                rate = entries // writers * writers / watch.read().wall_s
                 committer.cancel_scope.cancel()
-        (folder / "floor.db").unlink()
-        return entries // writers * writers / spent.wall_s
+        return rate
 
-    return anyio.run(run)
+    rate = anyio.run(run)
+    (folder / "floor.db").unlink()
+    return rate
 
 
 def read_and_hash_per_s(folder: Path, *, entries: int, payload: bytes) -> float:
