@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from kernel.journal.entry import Entry
-
-Scalar: TypeAlias = "int | float | str | None"
+from kernel.ports.store import Scalar
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+-- The tables of a new SQLite journal: what the migrations end in, so that a first start need not
+-- import them. Written by tests/unit/test_journal_schema.py --write; that test also proves it equal.
+BEGIN IMMEDIATE;
+
+CREATE TABLE approvals (
+  id VARCHAR NOT NULL,
+  run VARCHAR,
+  call VARCHAR,
+  owner VARCHAR,
+  status VARCHAR,
+  choice VARCHAR,
+  question VARCHAR,
+  asked_us BIGINT,
+  expires_us BIGINT,
+  answered_us BIGINT,
+  answered_by VARCHAR,
+  reason VARCHAR,
+  PRIMARY KEY (id)
+);
+
+CREATE TABLE blobs (
+  digest BLOB NOT NULL,
+  content BLOB NOT NULL,
+  PRIMARY KEY (digest)
+);
+
+CREATE TABLE capabilities (
+  id VARCHAR NOT NULL,
+  holder VARCHAR,
+  resource VARCHAR,
+  rights INTEGER,
+  parent VARCHAR,
+  expires_us BIGINT,
+  uses BIGINT,
+  uses_left BIGINT,
+  origin VARCHAR,
+  revoked INTEGER DEFAULT 0,
+  PRIMARY KEY (id)
+);
+
+CREATE TABLE chunks (
+  number INTEGER NOT NULL,
+  root BLOB NOT NULL,
+  PRIMARY KEY (number)
+);
+
+CREATE TABLE entries (
+  seq INTEGER NOT NULL,
+  time_us BIGINT NOT NULL,
+  principal VARCHAR NOT NULL,
+  stream VARCHAR NOT NULL,
+  kind VARCHAR NOT NULL,
+  digest BLOB NOT NULL,
+  blobs BLOB,
+  leaf BLOB NOT NULL,
+  payload BLOB,
+  PRIMARY KEY (seq)
+);
+
+CREATE INDEX entries_stream ON entries (stream, seq);
+
+CREATE TABLE probe (
+  id INTEGER NOT NULL,
+  content BLOB NOT NULL,
+  PRIMARY KEY (id)
+);
+
+CREATE TABLE runs (
+  id VARCHAR NOT NULL,
+  seed VARCHAR,
+  owner VARCHAR,
+  status VARCHAR,
+  goal VARCHAR,
+  persona VARCHAR,
+  model VARCHAR,
+  workspace VARCHAR,
+  started_us BIGINT,
+  updated_us BIGINT,
+  finished_us BIGINT,
+  turns INTEGER DEFAULT 0,
+  note VARCHAR,
+  PRIMARY KEY (id)
+);
+
+CREATE TABLE seeds (
+  id VARCHAR NOT NULL,
+  parent VARCHAR,
+  generation INTEGER DEFAULT 0,
+  goal VARCHAR,
+  created_us BIGINT,
+  digest VARCHAR,
+  source VARCHAR,
+  PRIMARY KEY (id)
+);
+
+CREATE TABLE state (
+  "key" VARCHAR NOT NULL,
+  value VARCHAR,
+  PRIMARY KEY ("key")
+);
+
+CREATE TABLE tree (
+  id INTEGER NOT NULL,
+  size BIGINT NOT NULL,
+  time_us BIGINT NOT NULL,
+  peaks BLOB NOT NULL,
+  note VARCHAR NOT NULL,
+  PRIMARY KEY (id)
+);
+
+CREATE TABLE alembic_version (
+  version_num VARCHAR(32) NOT NULL,
+  CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0001');
+
+COMMIT;

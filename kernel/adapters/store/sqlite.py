@@ -1,0 +1,125 @@
+"""The journal in one SQLite file, through the standard library's driver.
+
+Guarantees: write-ahead log with `synchronous=FULL`, so a commit that returned survives a power cut
+(as far as the disk keeps its word); readers never wait for the writer. Erased contents are
+overwritten in the file (`secure_delete`) and leave the write-ahead log at the next checkpoint.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final, cast
+
+from kernel.adapters.store import revision
+from kernel.adapters.store.sql import Connection, SqlReader, SqlWriter
+from kernel.errors import JournalDown, KernelBug
+from kernel.ports.store import StoreReader, StoreWriter
+
+_LOCK_WAIT_S: Final = 5.0
+_STATEMENTS: Final = 256
+
+_REMEDIES: Final = (
+    ("full", "free disk space under the home; the journal recovers by itself"),
+    ("locked", "another program holds the database; close it, and the journal recovers by itself"),
+    ("malformed", "the file is damaged: stop, keep it as evidence, run `oxios audit verify`, restore a backup"),
+    ("not a database", "the file is damaged: stop, keep it as evidence, restore a backup"),
+    ("readonly", "make the database file and its folder writable for the user that runs Oxios"),
+    ("unable to open", "check that the home exists and belongs to the user that runs Oxios"),
+    ("disk I/O", "the disk fails: check `dmesg` and the free space"),
+)
+
+
+class SqliteStore:
+    """See `kernel.ports.store.Store`."""
+
+    def __init__(self, path: Path, *, lock_wait_s: float = _LOCK_WAIT_S, pages_max: int | None = None) -> None:
+        self._path = path
+        self._lock_wait_s = lock_wait_s
+        self._pages_max = pages_max
+
+    @property
+    def address(self) -> str:
+        return str(self._path)
+
+    def prepare(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.touch(mode=0o600)
+        with SQLITE.failures("open the journal"), closing(self._connect()) as connection:
+            found = _revision(connection)
+            if found is None:
+                connection.execute("PRAGMA journal_mode=WAL")
+                # `executescript` would commit first; the file is one transaction by itself.
+                connection.executescript(resources.files("kernel.adapters.store").joinpath("schema.sql").read_text())
+                found = _revision(connection)
+        if found != revision.REVISION:
+            from kernel.adapters.store.migrate import migrate  # noqa: PLC0415 -- costs 0.3 s, rarely needed
+
+            migrate(f"sqlite:///{self._path}", self.address)
+
+    def writer(self) -> StoreWriter:
+        with SQLITE.failures("open the journal"):
+            connection = self._connect()
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA secure_delete=ON")
+            if self._pages_max is not None:
+                connection.execute(f"PRAGMA max_page_count={self._pages_max:d}")
+            revision.require(_revision(connection), self.address)
+        return SqlWriter(cast("Connection", connection), SQLITE)
+
+    def reader(self) -> StoreReader:
+        if not self._path.is_file():
+            revision.require(None, self.address)
+        with SQLITE.failures("open the journal"):
+            connection = self._connect()
+            connection.execute("PRAGMA query_only=ON")
+            revision.require(_revision(connection), self.address)
+        return SqlReader(cast("Connection", connection), SQLITE)
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._path,
+            timeout=self._lock_wait_s,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS,
+        )
+
+
+class _Sqlite:
+    mark = "?"
+    begin = "BEGIN IMMEDIATE"
+    begin_read = "BEGIN"
+
+    @contextmanager
+    def failures(self, doing: str) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise KernelBug(f"a row was refused by the journal's tables: {error}") from error
+        except sqlite3.ProgrammingError as error:
+            raise JournalDown(
+                f"could not {doing}: {error}", remedy="the journal was closed: start Oxios again"
+            ) from error
+        except sqlite3.Error as error:
+            text = str(error)
+            remedy = next((remedy for word, remedy in _REMEDIES if word in text), "run `oxios doctor`")
+            raise JournalDown(f"could not {doing}: SQLite says {text!r}", remedy=remedy, retry_after_s=1.0) from error
+
+    def columns(self, connection: Connection, table: str) -> frozenset[str]:
+        return frozenset(
+            row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+        )
+
+
+SQLITE: Final = _Sqlite()
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+    row = connection.execute(revision.SELECT).fetchone() if known else None
+    return None if row is None else str(row[0])

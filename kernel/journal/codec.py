@@ -1,0 +1,152 @@
+"""Canonical bytes: RFC 8785 JSON, of payloads and of entry headers.
+
+Guarantees: equal JSON values have equal bytes, whatever order or type of mapping they came in; the
+fast path (the C encoder) is taken only where its output is provably the canonical one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final, TypeAlias, cast
+
+from kernel.errors import Invalid
+from kernel.jsontypes import JsonObject, JsonValue
+
+INTEGER_MAX: Final = 2**53 - 1
+DIGEST_BYTES: Final = 32
+
+Header: TypeAlias = tuple[int, int, str, str, str, bytes, bytes | None]
+"""seq, time_us, principal, stream, kind, payload digest, digests of the blobs joined (or None)."""
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+).encode
+
+# The C encoder differs from RFC 8785 in four things: how floats look, integers beyond 2^53,
+# the order of keys beyond U+D7FF (code points, not UTF-16 units), and lone surrogates. A compact
+# text shows each of them to this pattern; a match inside a string only costs the slow path.
+_DOUBTFUL: Final = re.compile("[\ud800-\U0010ffff]|[\\[:,]-?(?:[0-9]{17}|9[0-9]{15}|[0-9]+[.eE])")
+
+
+def canonical(value: JsonObject) -> bytes:
+    """The RFC 8785 bytes of an object.
+
+    Raises: Invalid, for NaN, infinities, integers beyond ±(2^53 - 1), lone surrogates, keys that
+    are no strings, and what is no JSON at all.
+    """
+    try:
+        text = _encode(value)
+        if _DOUBTFUL.search(text) is None:
+            return text.encode()
+    except (TypeError, ValueError, RecursionError):
+        pass  # The exact path finds out what is wrong, or encodes what the C encoder cannot.
+    return exact(value)
+
+
+def exact(value: JsonValue) -> bytes:
+    """The same, by the rules one after the other: the definition that the fast path is tested on."""
+    parts: list[str] = []
+    try:
+        _write(value, parts)
+        return "".join(parts).encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(
+            "a text holds half a surrogate pair, which no UTF-8 can carry",
+            remedy="decode it with errors='replace' before it is recorded",
+        ) from error
+    except RecursionError as error:
+        raise Invalid("a value is nested too deeply to be recorded", remedy="flatten it, or cut the cycle") from error
+
+
+def header_bytes(header: Header) -> bytes:
+    """The canonical bytes of an entry's header: what its leaf hash covers.
+
+    The payload stands in it by digest, and so do the blobs, where there are any.
+    """
+    seq, time_us, principal, stream, kind, digest, blobs = header
+    named = "" if blobs is None else '"blobs":[' + ",".join(f'"{name.hex()}"' for name in split(blobs)) + "],"
+    return (
+        f'{{{named}"digest":"{digest.hex()}","kind":{_quoted(kind)},"principal":{_quoted(principal)},'
+        f'"seq":{seq},"stream":{_quoted(stream)},"time_us":{time_us}}}'
+    ).encode()
+
+
+def split(blobs: bytes) -> list[bytes]:
+    """The digests that were joined."""
+    return [blobs[start : start + 32] for start in range(0, len(blobs), 32)]
+
+
+def digest_of(content: bytes) -> bytes:
+    return sha256(content).digest()
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _write(value: JsonValue, parts: list[str]) -> None:
+    if value is None or isinstance(value, bool):
+        parts.append({None: "null", True: "true", False: "false"}[value])
+    elif isinstance(value, str):
+        parts.append(json.dumps(value, ensure_ascii=False))
+    elif isinstance(value, int):
+        parts.append(_integer(value))
+    elif isinstance(value, float):
+        parts.append(_float(value))
+    elif isinstance(value, Mapping):
+        _write_object(value, parts)
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(cast("Sequence[JsonValue]", value)):
+            parts.append("," if number else "[")
+            _write(item, parts)
+        parts.append("]" if value else "[]")
+    else:
+        raise Invalid(f"a {type(value).__name__} is no JSON value", remedy="record texts, numbers, lists and objects")
+
+
+def _write_object(value: JsonObject, parts: list[str]) -> None:
+    for key in value:
+        if not isinstance(cast("object", key), str):
+            raise Invalid(f"the key {key!r} is no text", remedy="JSON objects have texts as keys")
+    before = "{"
+    for key in sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass")):
+        parts.append(f"{before}{json.dumps(key, ensure_ascii=False)}:")
+        _write(value[key], parts)
+        before = ","
+    parts.append("}" if value else "{}")
+
+
+def _integer(value: int) -> str:
+    if abs(value) > INTEGER_MAX:
+        raise Invalid(
+            f"the integer {value} is beyond 2^53 - 1, where JSON readers disagree",
+            remedy="record it as a text",
+        )
+    return int.__repr__(value)
+
+
+def _float(value: float) -> str:
+    """As ECMAScript prints a Number. Source: RFC 8785, 3.2.2.3; ECMA-262, Number::toString."""
+    if not math.isfinite(value):
+        raise Invalid(f"{value} is no JSON number", remedy="record null, or a text")
+    if value == 0:
+        return "0"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    text = "".join(map(str, digits))
+    point = len(text) + int(exponent)
+    minus = "-" if sign else ""
+    if len(text) <= point <= 21:  # noqa: PLR2004 -- ECMA-262's own bound
+        return minus + text + "0" * (point - len(text))
+    if 0 < point <= 21:  # noqa: PLR2004 -- the same
+        return f"{minus}{text[:point]}.{text[point:]}"
+    if -6 < point <= 0:  # noqa: PLR2004 -- the same
+        return f"{minus}0.{'0' * -point}{text}"
+    fraction = f".{text[1:]}" if len(text) > 1 else ""
+    return f"{minus}{text[0]}{fraction}e{point - 1:+d}"

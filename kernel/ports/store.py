@@ -1,0 +1,168 @@
+"""The store port: the database under the journal, as plain synchronous calls.
+
+A writer is used by the committer's thread alone, a reader by one thread at a time. A store knows
+rows and transactions, never hashing: what it is given it keeps, and what it kept it gives back.
+
+Every failure of the database is raised as JournalDown, with the cause and what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+Scalar: TypeAlias = "int | float | str | None"
+
+EntryRow: TypeAlias = tuple[int, int, str, str, str, bytes, bytes | None, bytes, bytes | None]
+"""seq, time_us, principal, stream, kind, digest, blobs (digests joined, None for none), leaf hash,
+payload (canonical bytes; None where erased)."""
+
+LeafRow: TypeAlias = tuple[int, bytes]
+"""seq, leaf hash."""
+
+PROJECTIONS: Final = ("runs", "seeds", "approvals", "capabilities", "state")
+"""The tables that `rows` reads and a batch's changes may name."""
+
+
+class RowChange(Protocol):
+    """An upsert: insert `key | values`, or change `values` of the row that has `key`."""
+
+    @property
+    def table(self) -> str: ...
+
+    @property
+    def key(self) -> Mapping[str, Scalar]: ...
+
+    @property
+    def values(self) -> Mapping[str, Scalar]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRow:
+    """Where the log stands: written in the transaction of the entries it counts.
+
+    `peaks` are the roots of the perfect subtrees, largest first, 32 bytes each; `note` is the
+    signed checkpoint of exactly this size ("" before the first entry).
+    """
+
+    size: int = 0
+    time_us: int = 0
+    peaks: bytes = b""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction writes; all of it or nothing."""
+
+    tree: TreeRow
+    entries: Sequence[EntryRow] = ()
+    blobs: Sequence[tuple[bytes, bytes]] = ()
+    """Digest and content; one that is there already is left as it is."""
+    chunks: Sequence[tuple[int, bytes]] = ()
+    """Number (from 0) and root of each subtree of 256 leaves that these entries completed."""
+    changes: Sequence[RowChange] = ()
+    erase: Sequence[bytes] = ()
+    """Digests whose payloads and blobs lose their content."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryQuery:
+    """Which entries: those after `after`, narrowed by each field that is set, in order of seq."""
+
+    after: int = 0
+    limit: int = 1000
+    stream: str | None = None
+    kind: str | None = None
+    principal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowQuery:
+    """Which rows of a projection; `order` is a column's name, or empty for the primary key."""
+
+    table: str
+    where: Mapping[str, Scalar]
+    order: str = ""
+    descending: bool = False
+    limit: int = 1000
+
+
+class StoreWriter(Protocol):
+    """The one connection that writes."""
+
+    def commit(self, batch: Batch) -> None:
+        """Durable when it returns. Raises: JournalDown, and then nothing of it was written, unless
+        the database lost its voice during the commit itself: read `tree` to know.
+        """
+        ...
+
+    def tree(self) -> TreeRow: ...
+
+    def probe(self) -> None:
+        """Really write and remove as much as the largest payload. Raises: JournalDown."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StoreReader(Protocol):
+    """One connection that reads committed state."""
+
+    def tree(self) -> TreeRow: ...
+
+    def entries(self, query: EntryQuery) -> list[EntryRow]: ...
+
+    def scan(self, after: int = 0) -> Iterator[EntryRow]:
+        """Every entry after `after`, in order of seq, without holding them all in memory."""
+        ...
+
+    def leaves(self, start: int, stop: int) -> list[LeafRow]:
+        """Those with start < seq <= stop, in order."""
+        ...
+
+    def chunks(self, start: int, stop: int) -> list[tuple[int, bytes]]:
+        """Those with start <= number < stop, in order."""
+        ...
+
+    def rows(self, query: RowQuery) -> list[dict[str, Scalar]]:
+        """Raises: Invalid, where the table is no projection or has no such column."""
+        ...
+
+    def blob(self, digest: bytes) -> bytes | None: ...
+
+    def blobs(self) -> Iterator[tuple[bytes, bytes]]: ...
+
+    def kinds_of(self, digest: bytes) -> list[str]:
+        """The kinds of the entries whose payload has this digest and is still there."""
+        ...
+
+    def snapshot(self) -> None:
+        """From here on see one state, whatever others write, until `release`."""
+        ...
+
+    def release(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """One database, by its address."""
+
+    @property
+    def address(self) -> str:
+        """For a person to read; never a password."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the tables, or bring them to this program's revision. Raises: JournalDown."""
+        ...
+
+    def writer(self) -> StoreWriter:
+        """Raises: JournalDown; InstanceLocked, where the store itself knows another writer."""
+        ...
+
+    def reader(self) -> StoreReader:
+        """Raises: JournalDown, also where the tables are not there or of another revision."""
+        ...
