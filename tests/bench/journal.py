@@ -1,0 +1,71 @@
+"""The journal alone: durable appends by many writers, and verification of what they wrote."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import anyio
+
+from kernel.adapters.store.sqlite import SqliteStore
+from kernel.clock import SystemClock
+from kernel.ids import agent, new_run_id
+from kernel.journal.entry import Draft
+from kernel.journal.log import Journal, open_journal
+from tests.bench import floors
+from tests.bench.measure import Figure, Stopwatch, paired
+
+WRITERS = 64
+APPENDS_PER_S_MIN = 5_000
+PAYLOAD = {"call": "r01k3v8n5w-4tq9x2m.12", "tool": "read", "arguments": {"path": "src/notes.md", "offset": 0}, "n": 12}
+PAYLOAD_BYTES = 120
+
+
+def fresh_home(folder: Path) -> Path:
+    """An empty home with the folders a journal needs."""
+    home = Path(tempfile.mkdtemp(dir=folder))
+    (home / "journal").mkdir()
+    return home
+
+
+async def fill(journal: Journal, entries: int, writers: int = WRITERS) -> None:
+    """So many entries by so many writers, each waiting until its own is durable."""
+    clock = SystemClock()
+
+    async def write() -> None:
+        run = new_run_id(clock.now_us())
+        for _ in range(entries // writers):
+            await journal.append(Draft(agent(run), run, "call.intent", PAYLOAD))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(writers):
+            group.start_soon(write)
+
+
+def appends_per_s(folder: Path, entries: int) -> float:
+    """Durable entries per second of wall time, hashed, signed and committed."""
+    home = fresh_home(folder)
+
+    async def run() -> float:
+        rate = 0.0
+        store = SqliteStore(home / "journal" / "oxios.db")
+        async with open_journal(store, home, SystemClock(), {}) as journal:
+            watch = Stopwatch()
+            await fill(journal, entries)
+            rate = entries / watch.read().wall_s
+        return rate
+
+    return anyio.run(run)
+
+
+def append_figure(folder: Path, *, entries: int, repetitions: int) -> Figure:
+    payload = b"x" * PAYLOAD_BYTES
+    value, floor, ratio = paired(
+        lambda: appends_per_s(folder, entries),
+        lambda: floors.group_commit_per_s(folder, writers=WRITERS, entries=entries, payload=payload),
+        repetitions,
+    )
+    return Figure(
+        f"journal, {WRITERS} writers", "durable entries/s", value, floor, "group commit, bare SQLite",
+        APPENDS_PER_S_MIN, at_least=True, ratio=ratio,
+    )  # fmt: skip
