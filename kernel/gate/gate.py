@@ -14,7 +14,6 @@ Source: RFC-0003.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeAlias
 
@@ -26,12 +25,13 @@ from kernel.gate.request import Request
 from kernel.ids import ApprovalId, CapId
 from kernel.journal.appender import Appender
 from kernel.journal.entry import Draft
+from kernel.log import get_logger
 from kernel.syscalls.permit import Permit, PermitLedger
 
 DENIED: Final = "call.denied"
 Refund: TypeAlias = Callable[[int], object]
 """Give back what a reservation took from a budget."""
-_log = logging.getLogger(__name__)
+_log = get_logger("gate")
 
 
 class Approvals(Protocol):
@@ -180,7 +180,7 @@ class Gate:
         except KernelBug:
             raise
         except Exception as error:  # noqa: BLE001 -- as for the layers
-            _log.exception("asking about %s of %s failed", question.tool, request.principal)
+            _log.exception("asking_failed", tool=question.tool, call=request.call)
             return _failed("approval", error)
 
     def _refuse(self, request: Request, denied: Denied) -> Denied:
@@ -188,7 +188,7 @@ class Gate:
             self._journal.append(Draft(request.principal, request.stream, DENIED, denied_payload(request, denied)))
         except OxiosError as error:
             # Refusing needs no record to be safe; that there is none is worth a line.
-            _log.warning("the refusal of %s could not be recorded: %s", request.call, error.message)
+            _log.warning("refusal_not_recorded", call=request.call, why=error.message)
         return denied
 
 

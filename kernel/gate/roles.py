@@ -14,7 +14,6 @@ Source: RFC-0003; casbin's RBAC model with deny override.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from importlib import import_module
@@ -23,10 +22,11 @@ from typing import Final
 
 from kernel.errors import Invalid
 from kernel.gate.decision import Case, Denied, LayerName
-from kernel.gate.policy import POLICY_BYTES_MAX, Policy, parse_policy
+from kernel.gate.role_policy import POLICY_BYTES_MAX, Policy, parse_policy
+from kernel.log import get_logger
 from kernel.syscalls.declare import AnySyscall
 
-_log = logging.getLogger(__name__)
+_log = get_logger("gate")
 _Stamp = tuple[int, int, int, int]
 _REMEDY: Final = "mend it, or move it away and restart to have the default written"
 
@@ -90,7 +90,7 @@ class RoleLayer:
         except Invalid as error:
             self._flaw = f"is not valid: {error.explain()}"
         if self._flaw:
-            _log.error("every call is refused: the policy file %s %s", self._path, self._flaw)
+            _log.error("policy_refused", path=str(self._path), why=self._flaw)
 
     def _ask(self, role: str, syscall: AnySyscall) -> bool:
         if self._enforce is None:
