@@ -1,7 +1,8 @@
 """Every table, declared once. Migrations and `schema.sql` are tested against these declarations.
 
 Importing this module imports SQLModel (0.3 s, 50 MB): only migrations and tests do; the hot path
-speaks SQL. A table is named by its class, in lower case. Columns of projections may be empty, so a projector can fill a row in several steps.
+speaks SQL. A table is named by its class, in lower case. Columns of projections may be empty, so a
+projector can fill a row in several steps.
 """
 
 from __future__ import annotations
