@@ -127,9 +127,7 @@ class Gate:
             except KernelBug:
                 raise
             except Exception as error:  # noqa: BLE001 -- whatever it is, the answer is no
-                _log.exception(
-                    "layer %s failed on %s of %s", layer.name, case.request.syscall.name, case.request.principal
-                )
+                _log.exception("layer_failed", layer=layer.name, tool=case.request.syscall.name, call=case.request.call)
                 return _failed(layer.name, error)
             if stopped is not None:
                 return stopped
