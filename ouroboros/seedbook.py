@@ -5,9 +5,9 @@ Guarantees: a seed found here is the one that was recorded, or an error says tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 from kernel.errors import NotFound
 from kernel.ids import Principal
@@ -55,18 +55,20 @@ def _seed_of(entry: Entry) -> Seed | None:
 
 
 def _project(entry: Entry) -> Iterable[Upsert]:
-    seed = _seed_of(entry)
-    if seed is None or entry.payload is None:
+    """Reads the stored fields as they are: an old seed must not stop the journal by a new rule."""
+    if entry.payload is None:
         return
+    seed = cast("Mapping[str, Any]", entry.payload["seed"])
+    parent = seed.get("parent")
     values: dict[str, Scalar] = {
-        "parent": seed.parent,
-        "generation": seed.generation,
-        "goal": seed.goal[:_GOAL_CHARS_MAX],
-        "created_us": seed.created_us,
+        "parent": str(parent) if parent else None,
+        "generation": int(seed["generation"]),
+        "goal": str(seed["goal"])[:_GOAL_CHARS_MAX],
+        "created_us": int(seed["created_us"]),
         "digest": str(entry.payload["digest"]),
         "source": str(entry.payload["source"]),
     }
-    yield Upsert("seeds", {"id": seed.id}, values)
+    yield Upsert("seeds", {"id": str(seed["id"])}, values)
 
 
 PROJECTORS: dict[str, Projector] = {CREATED: _project}
