@@ -8,12 +8,13 @@ the owner's) and its capabilities go when its run ends; a run that a crash left 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from anyio.abc import TaskGroup
 
 from kernel.capability.grants import derive_grant
 from kernel.capability.table import CapabilityTable
-from kernel.directive import Directive, ExecEnv
+from kernel.directive import Budget, Directive, ExecEnv
 from kernel.errors import Conflict
 from kernel.gate.asker import Asker
 from kernel.gate.request import Cost
@@ -33,8 +34,10 @@ from kernel.runtime.prompt import PromptParts, system_prompt, user_prompt
 from kernel.runtime.record import directive_json, env_json
 from kernel.runtime.state import TERMINAL, RunState
 from kernel.settings import Settings
+from kernel.settings.tree import RunSettings
 
-AGENT_ROLE = "agent"
+AGENT_ROLE: Final = "agent"
+_MICRO: Final = 1_000_000
 
 
 @dataclass(slots=True)
@@ -193,9 +196,9 @@ class Supervisor:
         steps = LiveSteps(self.dispatcher, asking, caller, self.asker, resolution)
         run = self.settings.run
         process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s)
-        self.dispatcher.budgets.open(state.run, state.env.budget)
+        self.dispatcher.budgets.open(state.run, tightest(state.env.budget, _default_budget(run)))
         tokens = state.usage.input_tokens + state.usage.output_tokens
-        self.dispatcher.budgets.restore(state.run, Cost(tokens, state.calls_made, state.cost_micro_usd))
+        self.dispatcher.budgets.restore(state.run, Cost(tokens, state.calls_made, state.cost_micro_usd), state.active_us)
         self.live[state.run] = process
         self.tasks.start_soon(self._carry, process, name=f"agent {state.run}")
         return process
@@ -216,3 +219,27 @@ class Supervisor:
 
     def _model(self, env: ExecEnv) -> str:
         return env.model or self.settings.model.default
+
+
+def tightest(one: Budget, other: Budget) -> Budget:
+    """Of each cap the lower; None is no cap."""
+
+    def lower(left: float | None, right: float | None) -> float | None:
+        return right if left is None else left if right is None else min(left, right)
+
+    def whole(left: int | None, right: int | None) -> int | None:
+        found = lower(left, right)
+        return None if found is None else int(found)
+
+    return Budget(
+        tokens_max=whole(one.tokens_max, other.tokens_max),
+        calls_max=whole(one.calls_max, other.calls_max),
+        micro_usd_max=whole(one.micro_usd_max, other.micro_usd_max),
+        seconds_max=lower(one.seconds_max, other.seconds_max),
+    )
+
+
+def _default_budget(run: RunSettings) -> Budget:
+    """What the settings allow any run."""
+    money = None if run.usd_max is None else round(run.usd_max * _MICRO)
+    return Budget(run.tokens_max, run.calls_max, money, run.seconds_max)

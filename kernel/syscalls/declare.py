@@ -118,6 +118,12 @@ class Services:
     def __init__(self, *provided: tuple[type[Any], object]) -> None:
         self._by_type: dict[type[Any], object] = dict(provided)
 
+    def provide(self, kind: type[Any], service: object) -> None:
+        """Add one, at boot. Raises: KernelBug, where there is one of that kind."""
+        if kind in self._by_type:
+            raise KernelBug(f"the service {kind.__name__} was provided twice")
+        self._by_type[kind] = service
+
     def get(self, wanted: type[S]) -> S:
         """Raises: KernelBug, where boot did not provide it."""
         found = self._by_type.get(wanted)

@@ -1,0 +1,280 @@
+"""Opening the kernel: the only module that names adapters.
+
+Guarantees: one process owns a home at a time; when `open_kernel` is entered the journal continues from
+its head, the operator has a cspace, and the gate's layers are complete and in order; when it is left,
+for whatever reason, live runs are recorded as interrupted and the journal is flushed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from kernel.adapters.providers.registry import make_provider
+from kernel.adapters.sandbox.bubblewrap import BubblewrapSandbox
+from kernel.adapters.store.sqlite import SqliteStore
+from kernel.capability import record as capability_record
+from kernel.capability.grants import operator_root
+from kernel.capability.resource import Resource
+from kernel.capability.rights import Rights
+from kernel.capability.table import CapabilityTable
+from kernel.capability.token import Need
+from kernel.clock import Clock, SystemClock
+from kernel.directive import Directive, ExecEnv, Mount
+from kernel.errors import KernelBug
+from kernel.gate import approval
+from kernel.gate.approval import ApprovalLayer, Approvals
+from kernel.gate.arguments import ArgumentsLayer
+from kernel.gate.asker import Asker, Nobody
+from kernel.gate.budget import BudgetLayer, BudgetLedger
+from kernel.gate.commands import CommandLayer
+from kernel.gate.egress import Egress, EgressLayer, SystemResolver, private_hosts
+from kernel.gate.gate import Gate
+from kernel.gate.layers import CapabilityLayer, Layer
+from kernel.gate.paths import PathLayer
+from kernel.gate.policy import ensure_policy
+from kernel.gate.roles import RoleLayer
+from kernel.handle import persona, undo
+from kernel.handle.handle import KernelHandle, operator_handle
+from kernel.ids import KERNEL, Principal, RunId
+from kernel.journal.appender import Appender
+from kernel.journal.entry import SYSTEM_STREAM, Draft
+from kernel.journal.lock import instance_lock
+from kernel.journal.log import Journal, open_journal
+from kernel.journal.projection import Projector
+from kernel.ports.provider import Price, Provider, ProviderConfig
+from kernel.ports.sandbox import Sandbox
+from kernel.ports.store import Store
+from kernel.process import projection as runs_projection
+from kernel.process.supervisor import Supervisor
+from kernel.runtime.dispatch import Dispatcher
+from kernel.runtime.live import LiveBus
+from kernel.runtime.model import ModelDesk
+from kernel.runtime.record import directive_json, env_json
+from kernel.runtime.state import TERMINAL, RunState
+from kernel.settings import Settings
+from kernel.syscalls.declare import Services
+from kernel.syscalls.permit import PermitLedger
+from kernel.syscalls.table import SyscallTable, discover
+
+_USD: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs, started and awaited as a principal: each act is a syscall of that principal."""
+
+    kernel: Kernel
+
+    async def start(
+        self, directive: Directive, env: ExecEnv, *, owner: Principal, seed: str = "", approve: str = ""
+    ) -> RunId:
+        """Raises: AccessDenied, NotFound (model, grant), Invalid."""
+        arguments = {"directive": directive_json(directive), "env": env_json(env), "seed": seed, "approve": approve}
+        return RunId((await self.kernel.handle(owner).call("runs.start", arguments)).text)
+
+    async def wait(self, run: RunId) -> RunState:
+        return await self.kernel.supervisor.wait(run)
+
+    async def state(self, run: RunId) -> RunState:
+        return await self.kernel.supervisor.state(run)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A running kernel. Everything a surface may use; authority comes from `handle` alone."""
+
+    settings: Settings
+    operator: Principal
+    clock: Clock
+    journal: Journal
+    capabilities: CapabilityTable
+    approvals: Approvals
+    dispatcher: Dispatcher
+    supervisor: Supervisor
+    sandbox: Sandbox
+
+    @property
+    def bus(self) -> LiveBus:
+        return self.dispatcher.live
+
+    @property
+    def table(self) -> SyscallTable:
+        return self.dispatcher.table
+
+    @property
+    def runs(self) -> Runs:
+        return Runs(self)
+
+    def handle(self, principal: Principal, run: RunId | None = None, mounts: tuple[Mount, ...] = ()) -> KernelHandle:
+        """A person's own handle; with `run`, what it does stands in that run's stream."""
+        return operator_handle(self.dispatcher, principal, run, mounts)
+
+
+@asynccontextmanager
+async def open_kernel(
+    settings: Settings, *, operator: Principal, asker: Asker | None = None, clock: Clock | None = None
+) -> AsyncGenerator[Kernel]:
+    """The kernel of `settings.home`, for `operator`.
+
+    Raises: InstanceLocked (another process owns the home, named by pid), JournalDown, Invalid.
+    """
+    require_assertions()
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(instance_lock(settings.home))
+        journal = await stack.enter_async_context(
+            open_journal(make_store(settings), settings.home, clock, projectors())
+        )
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        providers = make_providers(settings, clock)
+        for provider in providers.values():
+            stack.push_async_callback(provider.aclose)
+        kernel = await _compose(settings, operator, asker or Nobody(), clock, journal, tasks, providers)
+        stack.callback(tasks.cancel_scope.cancel)
+        journal.append(Draft(KERNEL, SYSTEM_STREAM, "kernel.booted", {"pid": os.getpid(), "operator": operator}))
+        yield kernel
+
+
+def require_assertions() -> None:
+    """Raises: KernelBug under `python -O`, which would strip the invariants."""
+    if not __debug__:
+        raise KernelBug("Oxios keeps its invariants as assertions: do not run it with python -O")
+
+
+def projectors() -> dict[str, Projector]:
+    """Every projector of every room. Raises: KernelBug, where two rooms claim one kind of entry."""
+    merged: dict[str, Projector] = {}
+    for room in (capability_record, approval, persona, undo, runs_projection):
+        for kind, projector in room.PROJECTORS.items():
+            if kind in merged:
+                raise KernelBug(f"two rooms project entries of kind {kind}")
+            merged[kind] = projector
+    return merged
+
+
+def make_store(settings: Settings) -> Store:
+    """Where the journal is kept: SQLite in the home, or what `journal.url` names."""
+    url = settings.journal.url
+    if url.startswith("postgresql"):
+        from kernel.adapters.store.postgres import PostgresStore  # noqa: PLC0415 -- psycopg is an extra
+
+        return PostgresStore(url)
+    path = Path(url.split("://", 1)[1]) if url else settings.home / "journal" / "oxios.db"
+    return SqliteStore(path)
+
+
+def make_sandbox(settings: Settings) -> Sandbox:
+    """The tier that the settings name; never a weaker one."""
+    if settings.sandbox.tier == "none":
+        from kernel.adapters.sandbox.none import NoSandbox  # noqa: PLC0415 -- the tier nobody should need
+
+        return NoSandbox()
+    return BubblewrapSandbox()
+
+
+def make_providers(settings: Settings, clock: Clock) -> Mapping[str, Provider]:
+    """The configured providers by name."""
+    return {
+        name: make_provider(ProviderConfig(name, one.kind, one.base_url, one.key_env), clock)
+        for name, one in settings.providers.items()
+    }
+
+
+def prices(settings: Settings) -> dict[str, Price]:
+    """What each provider costs, where that is known: named in the settings, or nothing for the embedded one."""
+    known: dict[str, Price] = {}
+    for name, one in settings.providers.items():
+        if one.input_usd_per_mtok or one.output_usd_per_mtok or one.kind == "embedded":
+            full = round(one.input_usd_per_mtok * _USD)
+            known[name] = Price(full, round(one.output_usd_per_mtok * _USD), full)
+    return known
+
+
+async def _compose(
+    settings: Settings,
+    operator: Principal,
+    asker: Asker,
+    clock: Clock,
+    journal: Journal,
+    tasks: TaskGroup,
+    providers: Mapping[str, Provider],
+) -> Kernel:
+    capabilities = CapabilityTable(journal, clock)
+    await capabilities.load()
+    if not capabilities.held(operator):
+        await capabilities.mint_all(operator, operator_root(), origin="operator")
+    sandbox = make_sandbox(settings)
+    egress = Egress(SystemResolver(), _coverage(capabilities), private_hosts(settings.network.private_hosts))
+    budgets, ledger, live = BudgetLedger(clock), PermitLedger(), LiveBus()
+    approvals = Approvals(journal, clock, capabilities, asker, budgets, settings.approval)
+    gate = Gate(
+        journal,
+        capabilities,
+        ledger,
+        _layers(settings, capabilities, egress, budgets, approvals),
+        refund=budgets.refund,
+        approvals=approvals,
+    )
+    desk = ModelDesk(providers, prices(settings))
+    services = Services(
+        (Appender, journal),
+        (CapabilityTable, capabilities),
+        (Approvals, approvals),
+        (Asker, asker),
+        (Egress, egress),
+        (ModelDesk, desk),
+        (Sandbox, sandbox),
+        (Settings, settings),
+        (persona.PersonaDesk, persona.PersonaDesk(journal, settings.home)),
+    )
+    dispatcher = Dispatcher(discover(), gate, ledger, budgets, journal, services, clock, live)
+    supervisor = Supervisor(settings, dispatcher, desk, capabilities, asker, tasks)
+    services.provide(Supervisor, supervisor)
+    await _drop_orphans(journal, capabilities)
+    return Kernel(settings, operator, clock, journal, capabilities, approvals, dispatcher, supervisor, sandbox)
+
+
+def _layers(
+    settings: Settings,
+    capabilities: CapabilityTable,
+    egress: Egress,
+    budgets: BudgetLedger,
+    approvals: Approvals,
+) -> tuple[Layer, ...]:
+    """In the order of `LayerName`; the gate refuses any other."""
+    denied = (str(settings.home), *settings.paths.denied)
+    policy = settings.home / "policy.csv"
+    ensure_policy(policy)
+    return (
+        ArgumentsLayer(denied),
+        CapabilityLayer(capabilities),
+        RoleLayer(policy),
+        PathLayer(denied),
+        CommandLayer(settings.commands.denied),
+        EgressLayer(egress),
+        BudgetLayer(budgets),
+        ApprovalLayer(approvals),
+    )
+
+
+def _coverage(capabilities: CapabilityTable) -> Callable[[Principal, Resource], bool]:
+    """Whether a principal may reach a host that a redirect names."""
+    return lambda principal, host: not isinstance(capabilities.cover(principal, [Need(host, Rights.READ)]), Need)
+
+
+async def _drop_orphans(journal: Journal, capabilities: CapabilityTable) -> None:
+    """Take back what agents hold whose run has ended, or never began because a crash came between."""
+    for holder in capabilities.holders():
+        kind, _, run = holder.partition(":")
+        if kind == "agent":
+            rows = await journal.rows("runs", {"id": run})
+            if not rows or rows[0]["status"] in TERMINAL:
+                capabilities.drop(holder, "its run is over")
