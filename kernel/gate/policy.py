@@ -1,135 +1,100 @@
-"""The policy file: its form, its default, and reading it strictly.
+"""When a person is asked: policies, modes, and the keys that an allow-list or an answer names.
 
-Guarantees: a file is read whole or refused with the line that is wrong; nothing in it is guessed.
+| policy    | runs unasked                                                        |
+|-----------|---------------------------------------------------------------------|
+| auto      | always                                                              |
+| on_demand | in mode `auto`; in mode `allow-list` where the list names the call; |
+|           | in any mode where a person said so for this run or always           |
+| always    | never                                                               |
 
-Source: RFC-0003.
+Guarantees: a command that `danger` recognises is always asked about, whatever the settings say. A
+command's keys must all be allowed, unless its tool is, or it runs sandboxed without network and
+`exec:sandboxed` is.
+
+By default `write`, `edit` and `exec:sandboxed` are allowed: the sandbox and the undo are the
+boundary, and a person is asked where it is crossed. People accept nearly every prompt they see
+often, so a prompt that is rare is worth more than one that is not.
+
+Source: RFC-0007.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, TypeAlias, get_args
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
 
-from kernel.errors import Invalid
-from kernel.syscalls.declare import SafetyTier
+from kernel.gate.commands import danger
+from kernel.ports.sandbox import Tier
+from kernel.syscalls.declare import ApprovalPolicy
+from kernel.syscalls.target import CommandTarget, Target, UrlTarget
 
-POLICY_BYTES_MAX: Final = 256 * 1024
-RULES_MAX: Final = 200
-"""casbin compares every rule on a first decision: 200 cost 1 ms."""
+Mode: TypeAlias = Literal["manual", "allow-list", "auto"]
 
-TIERS: Final[tuple[str, ...]] = get_args(SafetyTier)
-_RULE_FIELDS: Final = 4
-_INHERITANCE_FIELDS: Final = 2
-_EFFECTS: Final = ("allow", "deny")
-_ROLE: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_NAME: Final = re.compile(r"\*|(?:tool|kernel)/(?:\*|[a-z0-9_.:-]+\*?)")
+ALLOWED_BY_DEFAULT: Final = frozenset({"write", "edit", "exec:sandboxed"})
+SANDBOXED: Final = "exec:sandboxed"
+SHELL: Final = "exec:shell"
+NETWORK: Final = "exec:network"
 
-Rule: TypeAlias = tuple[str, str, str, str]
-"""Role, syscall pattern, tier or `*`, `allow` or `deny`."""
-
-DEFAULT_POLICY: Final = """\
-# Which role may call which syscall. Read again as soon as it is saved; a mistake refuses every call.
-#
-#   p, ROLE, SYSCALL, TIER[, allow|deny]    deny beats allow
-#   g, ROLE, OTHER                          ROLE may do what OTHER may
-#
-# SYSCALL is tool/NAME for what a model may call and kernel/NAME for the rest; a * may end it.
-# TIER is read_only, side_effecting, privileged or *.
-# Which file, host or program a call may touch is not said here but by capabilities: `oxios caps`.
-
-# Looks at the system, changes nothing.
-p, viewer, kernel/*, read_only
-
-# Agents call tools; never the kernel's own syscalls, such as capabilities, configuration, approvals.
-p, agent, tool/*, *
-
-# A person who works with agents.
-g, user, viewer
-p, user, tool/*, *
-p, user, kernel/runs.*, *
-p, user, kernel/seeds.*, *
-
-# The person the machine belongs to.
-g, operator, user
-p, operator, kernel/*, *
-"""
+_STRENGTH: Final[dict[ApprovalPolicy, int]] = {"auto": 0, "on_demand": 1, "always": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """The rules, and which role may do what another may."""
+class Rules:
+    """The settings' `approval` table."""
 
-    rules: tuple[Rule, ...]
-    inherits: tuple[tuple[str, str], ...]
-
-
-def ensure_policy(path: Path) -> bool:
-    """Write the default where no file stands yet, mode 0600; True where it was written."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(DEFAULT_POLICY)
-    return True
+    mode: Mode = "allow-list"
+    allow: frozenset[str] = ALLOWED_BY_DEFAULT
+    policies: Mapping[str, ApprovalPolicy] = field(default_factory=dict[str, ApprovalPolicy])
+    wait_s: float = 120.0
 
 
-def parse_policy(raw: bytes) -> Policy:
-    """Raises: Invalid, naming the line."""
-    if len(raw) > POLICY_BYTES_MAX:
-        raise Invalid("it is too large", remedy=f"at most {POLICY_BYTES_MAX} bytes")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise Invalid(f"line {line} is not UTF-8", remedy="save it as UTF-8") from error
-    rules: list[Rule] = []
-    inherits: list[tuple[str, str]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        fields = [field.strip() for field in line.partition("#")[0].split(",")]
-        if fields == [""]:
-            continue
-        if fields[0] == "g":
-            inherits.append(_inheritance(number, fields[1:]))
-        elif fields[0] == "p":
-            rules.append(_rule(number, fields[1:]))
-        else:
-            raise Invalid(f"line {number} begins with {fields[0]!r}", remedy="begin it with p, g or #")
-    if len(rules) + len(inherits) > RULES_MAX:
-        raise Invalid(f"it has {len(rules) + len(inherits)} rules", remedy=f"at most {RULES_MAX}; use patterns")
-    return Policy(tuple(rules), tuple(inherits))
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What would let a call run unasked: one of `any_of`, or all of `all_of` (where there are any)."""
+
+    any_of: tuple[str, ...]
+    all_of: tuple[str, ...] = ()
+
+    @property
+    def narrowest_first(self) -> tuple[str, ...]:
+        return (*self.all_of, *self.any_of)
 
 
-def _rule(number: int, fields: list[str]) -> Rule:
-    if len(fields) == _RULE_FIELDS - 1:
-        fields = [*fields, "allow"]
-    if len(fields) != _RULE_FIELDS:
-        raise Invalid(
-            f"line {number} has {len(fields)} fields after p", remedy="write p, ROLE, SYSCALL, TIER[, allow|deny]"
-        )
-    role, name, tier, effect = fields
-    _check_role(number, role)
-    if not _NAME.fullmatch(name):
-        raise Invalid(f"line {number} names no syscall: {name!r}", remedy="write tool/NAME, kernel/NAME, tool/* or *")
-    if tier not in (*TIERS, "*"):
-        raise Invalid(f"line {number} has the unknown tier {tier!r}", remedy=f"use one of {', '.join(TIERS)} or *")
-    if effect not in _EFFECTS:
-        raise Invalid(f"line {number} says {effect!r}", remedy="say allow or deny")
-    return role, name, tier, effect
+def policy_of(declared: ApprovalPolicy, tool: str, rules: Rules, perilous: str) -> ApprovalPolicy:
+    """The policy in force: what the settings say in place of the declaration, raised by danger."""
+    return "always" if perilous else rules.policies.get(tool, declared)
 
 
-def _inheritance(number: int, fields: list[str]) -> tuple[str, str]:
-    if len(fields) != _INHERITANCE_FIELDS:
-        raise Invalid(f"line {number} has {len(fields)} fields after g", remedy="write g, ROLE, OTHER")
-    role, other = fields
-    _check_role(number, role)
-    _check_role(number, other)
-    return role, other
+def stronger(left: ApprovalPolicy, right: ApprovalPolicy) -> ApprovalPolicy:
+    """The one that asks more."""
+    return left if _STRENGTH[left] >= _STRENGTH[right] else right
 
 
-def _check_role(number: int, role: str) -> None:
-    if not _ROLE.fullmatch(role):
-        raise Invalid(f"line {number} names no role: {role!r}", remedy="use lower-case letters, digits, _ and -")
+def keys_of(tool: str, targets: Iterable[Target], tier: Tier) -> Keys:
+    """The keys of one call. `tier` is the sandbox tier that a command would run in."""
+    any_of, all_of = [tool], list[str]()
+    for target in targets:
+        if isinstance(target, CommandTarget):
+            all_of += (f"exec:{program}" for program in target.programs)
+            all_of += [SHELL] if target.shell else []
+            all_of += [NETWORK] if target.network else []
+            if tier == "bubblewrap" and not target.network:
+                any_of.append(SANDBOXED)
+        elif isinstance(target, UrlTarget):
+            all_of.append(f"net:{target.host}")
+    return Keys(tuple(any_of), tuple(dict.fromkeys(all_of)))
+
+
+def remembered_by(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of a question's keys an answer of `run` or `always` allows: the narrow ones, else the tool.
+
+    Never `exec:sandboxed`: that one belongs to the settings.
+    """
+    narrow = tuple(key for key in keys if ":" in key and key != SANDBOXED)
+    return narrow or keys[:1]
+
+
+def peril(targets: Iterable[Target]) -> str:
+    """Why a person must be asked every time, or ""."""
+    return next((why for each in targets if isinstance(each, CommandTarget) and (why := danger(each))), "")
