@@ -66,7 +66,7 @@ def _run(arguments: list[str]) -> int:
 
 def _top(rest: list[str]) -> int:
     """`oxios`, `oxios --help`, `oxios --version`."""
-    if rest == ["--version"]:
+    if rest[:1] == ["--version"]:
         from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- 20 ms, for this flag only
 
         try:
@@ -92,6 +92,8 @@ def _unknown(name: str) -> Invalid:
 def _end(error: BaseException, *, verbose: bool) -> int:
     """The exit code of an error, said in words; a task group's errors count by the gravest of them."""
     leaves = list(_leaves(error))
+    if verbose and isinstance(error, Exception):
+        _traceback(error)
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
         _to_stderr("interrupted")
         return Exit.INTERRUPTED
@@ -100,7 +102,7 @@ def _end(error: BaseException, *, verbose: bool) -> int:
             return _bug(leaf, verbose=verbose)
     for leaf in leaves:
         if isinstance(leaf, OxiosError):
-            return _explain(leaf, verbose=verbose)
+            return _explain(leaf)
     return _reader_left()
 
 
@@ -113,9 +115,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _explain(error: OxiosError, *, verbose: bool) -> int:
-    if verbose:
-        _traceback(error)
+def _explain(error: OxiosError) -> int:
     _to_stderr(f"error: {error.message}")
     if error.remedy:
         _to_stderr(f"try: {error.remedy}")
@@ -123,8 +123,6 @@ def _explain(error: OxiosError, *, verbose: bool) -> int:
 
 
 def _bug(error: Exception, *, verbose: bool) -> int:
-    if verbose:
-        _traceback(error)
     first = str(error).strip().split("\n")[0]
     _to_stderr(f"error: unexpected {type(error).__name__}{f': {first}' if first else ''}")
     if not verbose:

@@ -24,8 +24,11 @@ _PARTS = ("NAME", "HELP", "configure", "run")
 class CommandModule(Protocol):
     """What a module of `oxios.cli` looks like."""
 
-    NAME: str
-    HELP: str
+    @property
+    def NAME(self) -> str: ...  # noqa: N802 -- a module's constant
+
+    @property
+    def HELP(self) -> str: ...  # noqa: N802 -- a module's constant
 
     def configure(self, parser: argparse.ArgumentParser, /) -> None: ...
 

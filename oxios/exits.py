@@ -35,7 +35,7 @@ class Exit(IntEnum):
     """Whoever read our output closed it: 128 + SIGPIPE, as for any program."""
 
 
-_BY_CODE: Final[dict[str, Exit]] = {
+BY_CODE: Final[dict[str, Exit]] = {
     "error": Exit.FAILED,
     "invalid": Exit.USAGE,
     "settings_invalid": Exit.USAGE,
@@ -62,7 +62,7 @@ _BY_CODE: Final[dict[str, Exit]] = {
 def exit_of(error: OxiosError) -> Exit:
     """The code of an error; of its nearest known ancestor where its own is not in the table."""
     for ancestor in type(error).__mro__:
-        found = _BY_CODE.get(getattr(ancestor, "code", ""))
+        found = BY_CODE.get(getattr(ancestor, "code", ""))
         if found is not None:
             return found
     return Exit.FAILED
