@@ -20,33 +20,19 @@ Source: RFC-0007.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
 from kernel.gate.commands import danger
 from kernel.ports.sandbox import Tier
+from kernel.settings.tree import ApprovalSettings
 from kernel.syscalls.declare import ApprovalPolicy
 from kernel.syscalls.target import CommandTarget, Target, UrlTarget
 
-Mode: TypeAlias = Literal["manual", "allow-list", "auto"]
-
-ALLOWED_BY_DEFAULT: Final = frozenset({"write", "edit", "exec:sandboxed"})
 SANDBOXED: Final = "exec:sandboxed"
 SHELL: Final = "exec:shell"
 NETWORK: Final = "exec:network"
-
-_STRENGTH: Final[dict[ApprovalPolicy, int]] = {"auto": 0, "on_demand": 1, "always": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The settings' `approval` table."""
-
-    mode: Mode = "allow-list"
-    allow: frozenset[str] = ALLOWED_BY_DEFAULT
-    policies: Mapping[str, ApprovalPolicy] = field(default_factory=dict[str, ApprovalPolicy])
-    wait_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +47,9 @@ class Keys:
         return (*self.all_of, *self.any_of)
 
 
-def policy_of(declared: ApprovalPolicy, tool: str, rules: Rules, perilous: str) -> ApprovalPolicy:
+def policy_of(declared: ApprovalPolicy, tool: str, rules: ApprovalSettings, perilous: str) -> ApprovalPolicy:
     """The policy in force: what the settings say in place of the declaration, raised by danger."""
     return "always" if perilous else rules.policies.get(tool, declared)
-
-
-def stronger(left: ApprovalPolicy, right: ApprovalPolicy) -> ApprovalPolicy:
-    """The one that asks more."""
-    return left if _STRENGTH[left] >= _STRENGTH[right] else right
 
 
 def keys_of(tool: str, targets: Iterable[Target], tier: Tier) -> Keys:
