@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kernel.clock import Clock
-from kernel.errors import JournalDown
+from kernel.errors import InstanceLocked, JournalDown
 from kernel.ids import Digest
 from kernel.journal import codec
 from kernel.journal.entry import Draft, Entry
@@ -113,7 +113,10 @@ class Ledger:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             writer.close()
-        writer = self._store.writer()
+        try:
+            writer = self._store.writer()
+        except InstanceLocked as error:
+            raise JournalDown(error.message, remedy=error.remedy, retry_after_s=1.0) from error
         try:
             writer.probe()
             found = writer.tree()

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from kernel.errors import Invalid, KernelBug
+
 Scalar: TypeAlias = "int | float | str | None"
 
 EntryRow: TypeAlias = tuple[int, int, str, str, str, bytes, bytes | None, bytes, bytes | None]
@@ -21,8 +23,24 @@ payload (canonical bytes; None where erased)."""
 LeafRow: TypeAlias = tuple[int, bytes]
 """seq, leaf hash."""
 
-PROJECTIONS: Final = ("runs", "seeds", "approvals", "capabilities", "state")
-"""The tables that `rows` reads and a batch's changes may name."""
+PROJECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "runs": (
+        *("id", "seed", "owner", "status", "goal", "persona", "model", "workspace"),
+        *("started_us", "updated_us", "finished_us", "turns", "note"),
+    ),
+    "seeds": ("id", "parent", "generation", "goal", "created_us", "digest", "source"),
+    "approvals": (
+        *("id", "run", "call", "owner", "status", "choice", "question"),
+        *("asked_us", "expires_us", "answered_us", "answered_by", "reason"),
+    ),
+    "capabilities": (
+        *("id", "holder", "resource", "rights", "parent"),
+        *("expires_us", "uses", "uses_left", "origin", "revoked"),
+    ),
+    "state": ("key", "value"),
+}
+"""The columns of each projection, its key first: what changes may name and `rows` gives back. The
+stores' own declarations are tested against this."""
 
 
 class RowChange(Protocol):
@@ -93,8 +111,10 @@ class StoreWriter(Protocol):
     """The one connection that writes."""
 
     def commit(self, batch: Batch) -> None:
-        """Durable when it returns. Raises: JournalDown, and then nothing of it was written, unless
-        the database lost its voice during the commit itself: read `tree` to know.
+        """Durable when it returns.
+
+        Raises: KernelBug, for a change that fits no projection. JournalDown, and then nothing of it
+        was written, unless the database fell silent during the commit itself: `tree` tells.
         """
         ...
 
@@ -166,3 +186,25 @@ class Store(Protocol):
     def reader(self) -> StoreReader:
         """Raises: JournalDown, also where the tables are not there or of another revision."""
         ...
+
+
+def check_change(change: RowChange) -> None:
+    """Names come from projectors, which are ours: a wrong one is a bug. Raises: KernelBug."""
+    columns = PROJECTIONS.get(change.table)
+    if columns is None:
+        raise KernelBug(f"{change.table!r} is no projection")
+    unknown = [name for name in (*change.key, *change.values) if name not in columns]
+    if unknown or tuple(change.key) != columns[:1] or columns[0] in change.values:
+        raise KernelBug(f"projection {change.table} is changed by {columns[0]}, not {[*change.key, *change.values]}")
+
+
+def check_query(query: RowQuery) -> tuple[str, ...]:
+    """The columns of what is asked for. Raises: Invalid, where there is no such table or column."""
+    columns = PROJECTIONS.get(query.table)
+    if columns is None:
+        raise Invalid(f"{query.table!r} is no projection", remedy=f"use one of {', '.join(PROJECTIONS)}")
+    wanted = [*query.where, query.order] if query.order else [*query.where]
+    unknown = [name for name in wanted if name not in columns]
+    if unknown:
+        raise Invalid(f"{query.table} has no column {unknown[0]!r}", remedy=f"its columns are {', '.join(columns)}")
+    return columns

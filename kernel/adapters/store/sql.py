@@ -11,9 +11,20 @@ from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
-from kernel.errors import Invalid, JournalDown, KernelBug
+from kernel.errors import JournalDown
 from kernel.limits import ENTRY_PAYLOAD_BYTES_MAX
-from kernel.ports.store import PROJECTIONS, Batch, EntryQuery, EntryRow, LeafRow, RowChange, RowQuery, Scalar, TreeRow
+from kernel.ports.store import (
+    Batch,
+    EntryQuery,
+    EntryRow,
+    LeafRow,
+    RowChange,
+    RowQuery,
+    Scalar,
+    TreeRow,
+    check_change,
+    check_query,
+)
 
 _ENTRY: Final = ("seq", "time_us", "principal", "stream", "kind", "digest", "blobs", "leaf", "payload")
 _ENTRY_LIST: Final = ", ".join(_ENTRY)
@@ -53,8 +64,6 @@ class Dialect(Protocol):
         """Turn the driver's errors into JournalDown, and a refused row into KernelBug."""
         ...
 
-    def columns(self, connection: Connection, table: str) -> frozenset[str]: ...
-
 
 class SqlWriter:
     """See `kernel.ports.store.StoreWriter`."""
@@ -62,11 +71,11 @@ class SqlWriter:
     def __init__(self, connection: Connection, dialect: Dialect, on_close: Callable[[], None] | None = None) -> None:
         self._connection = connection
         self._dialect = dialect
-        self._columns: dict[str, frozenset[str]] = {}
         self._on_close = on_close
 
     def commit(self, batch: Batch) -> None:
-        self._check(batch.changes)
+        for change in batch.changes:
+            check_change(change)
         with self._dialect.failures("write the journal"):
             self._connection.execute(self._dialect.begin)
             try:
@@ -83,14 +92,10 @@ class SqlWriter:
     def probe(self) -> None:
         mark = self._dialect.mark
         with self._dialect.failures("write the journal again"):
-            try:
-                self._connection.execute("DELETE FROM probe")
-                content = bytes(ENTRY_PAYLOAD_BYTES_MAX)
-                self._connection.execute(f"INSERT INTO probe (id, content) VALUES (1, {mark})", (content,))  # noqa: S608 -- no input in it
-                self._connection.execute("DELETE FROM probe")
-            except BaseException:
-                self._roll_back()
-                raise
+            self._connection.execute("DELETE FROM probe")
+            content = bytes(ENTRY_PAYLOAD_BYTES_MAX)
+            self._connection.execute(f"INSERT INTO probe (id, content) VALUES (1, {mark})", (content,))  # noqa: S608 -- no input in it
+            self._connection.execute("DELETE FROM probe")
 
     def close(self) -> None:
         with self._dialect.failures("close the journal"):
@@ -124,18 +129,6 @@ class SqlWriter:
             flat = [value for row in rows[start : start + count] for value in row]
             self._connection.execute(sql, flat)
             start, left = start + count, left - count
-
-    def _check(self, changes: Sequence[RowChange]) -> None:
-        """Names come from projectors, which are ours: a wrong one is a bug, and never reaches SQL."""
-        for change in changes:
-            if change.table not in self._columns:
-                if change.table not in PROJECTIONS:
-                    raise KernelBug(f"{change.table!r} is no projection")
-                with self._dialect.failures("read the tables"):
-                    self._columns[change.table] = self._dialect.columns(self._connection, change.table)
-            unknown = (change.key.keys() | change.values.keys()) - self._columns[change.table]
-            if unknown:
-                raise KernelBug(f"projection {change.table} has no column {', '.join(sorted(unknown))}")
 
 
 class SqlReader:
@@ -175,14 +168,7 @@ class SqlReader:
         return self._all(sql, (start, stop))
 
     def rows(self, query: RowQuery) -> list[dict[str, Scalar]]:
-        if query.table not in PROJECTIONS:
-            raise Invalid(f"{query.table!r} is no projection", remedy=f"use one of {', '.join(PROJECTIONS)}")
-        with self._dialect.failures("read the tables"):
-            columns = sorted(self._dialect.columns(self._connection, query.table))
-        unknown = sorted(query.where.keys() - set(columns))
-        if unknown or (query.order and query.order not in columns):
-            wrong = unknown[0] if unknown else query.order
-            raise Invalid(f"{query.table} has no column {wrong!r}", remedy=f"its columns are {', '.join(columns)}")
+        columns = check_query(query)
         return [dict(zip(columns, row, strict=True)) for row in self._rows(query, columns)]
 
     def blob(self, digest: bytes) -> bytes | None:
@@ -212,13 +198,13 @@ class SqlReader:
         with self._dialect.failures("close the journal"):
             self._connection.close()
 
-    def _rows(self, query: RowQuery, columns: list[str]) -> list[Any]:
+    def _rows(self, query: RowQuery, columns: tuple[str, ...]) -> list[Any]:
         mark = self._dialect.mark
         tests: list[str] = []
         for column, value in query.where.items():
             tests.append(f'"{column}" IS NULL' if value is None else f'"{column}" = {mark}')
         where = f" WHERE {' AND '.join(tests)}" if tests else ""
-        order = query.order or ("key" if query.table == "state" else "id")
+        order = query.order or columns[0]
         listed = ", ".join(f'"{column}"' for column in columns)
         sql = (
             f"SELECT {listed} FROM {query.table}{where} "  # noqa: S608 -- names were checked against the table

@@ -110,11 +110,6 @@ class _Sqlite:
             remedy = next((remedy for word, remedy in _REMEDIES if word in text), "run `oxios doctor`")
             raise JournalDown(f"could not {doing}: SQLite says {text!r}", remedy=remedy, retry_after_s=1.0) from error
 
-    def columns(self, connection: Connection, table: str) -> frozenset[str]:
-        return frozenset(
-            row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
-        )
-
 
 SQLITE: Final = _Sqlite()
 
