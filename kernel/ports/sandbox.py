@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 Tier: TypeAlias = Literal["bubblewrap", "none"]
+StoppedBy: TypeAlias = Literal["", "deadline", "output", "workspace", "processes", "memory"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one process tree may use. A workspace bound counts the growth this process caused."""
+    """What one process tree may use. A workspace bound counts the growth this process caused;
+    `tmp_bytes_max` is the size of its private /tmp, which lies in memory.
+    """
 
     deadline_s: float = 120.0
     memory_bytes_max: int = 1024 * 1024 * 1024
@@ -20,6 +23,7 @@ class Bounds:
     output_bytes_max: int = 4 * 1024 * 1024
     workspace_bytes_max: int = 1024 * 1024 * 1024
     workspace_files_max: int = 50_000
+    tmp_bytes_max: int = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Finished:
     truncated: bool
     duration_ms: int
     tier: Tier
-    stopped_by: Literal["", "deadline", "output", "workspace"] = ""
+    stopped_by: StoppedBy = ""
 
 
 @dataclass(frozen=True, slots=True)

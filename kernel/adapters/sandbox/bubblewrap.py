@@ -1,0 +1,262 @@
+"""The `bubblewrap` tier: a command in namespaces of its own, without capabilities or network.
+
+Guarantees: what `confine` lists is all a command sees; limits of memory, descriptors, file size
+and (but for root) processes hold from its first instruction; when `run` returns or is cancelled,
+or this process dies, every process of the command is dead, however it forked or detached.
+Files it makes in the workspace belong to the user who runs the kernel.
+
+Limits, per process and by the operating system: data memory, descriptors, file size, no core.
+Over the whole tree and by looking every 25 ms: processes, private memory, workspace growth.
+Where the kernel runs as root, Linux does not apply RLIMIT_NPROC and the look is the only guard.
+
+Does not protect against flaws of the Linux kernel, covert channels, or the use of CPU time up to
+the deadline.
+
+Source: bwrap(1), prlimit(2), pidfd_send_signal(2); RFC-0004.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from subprocess import DEVNULL, PIPE, STDOUT
+from typing import Final
+
+import anyio
+
+from kernel.adapters.sandbox import confine, seccomp
+from kernel.adapters.sandbox.probe import probe_command, probe_outcome
+from kernel.adapters.sandbox.watch import Watch, Watched
+from kernel.clock import Clock, SystemClock
+from kernel.errors import NotFound, SandboxDown
+from kernel.ports.sandbox import Bounds, Command, Finished, Probe
+
+INSTALL: Final = "install bubblewrap (Debian, Ubuntu: `apt-get install bubblewrap`; Fedora: `dnf install bubblewrap`)"
+ALLOW: Final = (
+    "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1; on Ubuntu also "
+    'kernel.apparmor_restrict_unprivileged_userns=0), or accept weaker protection with sandbox.tier = "none"'
+)
+_SETUP_S: Final = 10.0
+_STATUS_BYTES: Final = 64 * 1024
+
+
+@dataclass(slots=True)
+class _Started:
+    """One bwrap process: `init` is process 1 of the command's namespace."""
+
+    init: int = 0
+    pidfd: int = -1
+    outer: int = 0
+
+    @property
+    def root(self) -> int:
+        return self.init
+
+    def kill(self) -> None:
+        """The end of process 1 is the end of its whole namespace; a pidfd never names another process."""
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        elif self.outer:
+            # Not told yet who process 1 is: --die-with-parent takes it along.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.outer, signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class _Pipes:
+    """Descriptors that bwrap inherits (and closes before the command), and our ends of them."""
+
+    theirs: list[int] = field(default_factory=list[int])
+    status: int = -1
+    release: int = -1
+
+    def close(self) -> None:
+        self.close_theirs()
+        for end in (self.status, self.release):
+            if end >= 0:
+                os.close(end)
+        self.status = self.release = -1
+
+    def close_theirs(self) -> None:
+        while self.theirs:
+            os.close(self.theirs.pop())
+
+
+class BubblewrapSandbox:
+    """Runs commands by bwrap. `hidden` are real paths that no command sees, whatever contains them."""
+
+    def __init__(self, hidden: Sequence[str] = (), *, program: str = "bwrap", clock: Clock | None = None) -> None:
+        self._hidden = tuple(os.path.realpath(place) for place in hidden)
+        self._program = program
+        self._clock = clock or SystemClock()
+
+    async def run(self, command: Command, on_output: Callable[[bytes], None] | None = None) -> Finished:
+        """Raises: SandboxDown, NotFound (no such program), Invalid (a bind that would uncover the system)."""
+        bwrap = shutil.which(self._program)
+        if bwrap is None:
+            raise SandboxDown("bubblewrap is not installed, so no command can be confined", remedy=INSTALL)
+        confine.check_binds(command, self._hidden)
+        _check_program(command)
+        pipes = _Pipes()
+        tree = _Started()
+        started_s = self._clock.monotonic_s()
+        try:
+            watched, finished = await self._start(bwrap, command, pipes, tree, on_output)
+        finally:
+            pipes.close()
+            if tree.pidfd >= 0:
+                os.close(tree.pidfd)
+        if not finished and not watched.stopped_by:
+            raise _setup_failed(bytes(watched.output))
+        return Finished(
+            exit_code=_shell_code(watched.exit_code),
+            output=bytes(watched.output),
+            truncated=watched.truncated,
+            duration_ms=round((self._clock.monotonic_s() - started_s) * 1000),
+            tier="bubblewrap",
+            stopped_by=watched.stopped_by,
+        )
+
+    async def probe(self) -> Probe:
+        """Start `true` in the sandbox and look."""
+        return await probe_outcome(self, "bubblewrap", probe_command())
+
+    async def _start(
+        self,
+        bwrap: str,
+        command: Command,
+        pipes: _Pipes,
+        tree: _Started,
+        on_output: Callable[[bytes], None] | None,
+    ) -> tuple[Watched, bool]:
+        fixed = _descriptors(command, self._hidden, pipes)
+        watch = Watch(command, tree, self._clock, on_output)
+        process = await anyio.open_process(
+            [bwrap, *fixed, "--", *command.argv],
+            stdin=PIPE if command.stdin else DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env={},
+            cwd="/",
+            start_new_session=True,
+            pass_fds=pipes.theirs,
+        )
+        tree.outer = process.pid
+        pipes.close_theirs()
+        status = b""
+        try:
+            status = await _first_status(pipes.status)
+            init = _field(status, "child-pid")
+            if init:
+                tree.pidfd = os.pidfd_open(init)
+                tree.init = init
+                _limit(init, command.bounds)
+                os.write(pipes.release, b"\0")
+        except BaseException:
+            process.kill()
+            with anyio.CancelScope(shield=True):
+                await process.aclose()
+            raise
+        watched = await watch.run(process)
+        with contextlib.suppress(BlockingIOError):
+            status += os.read(pipes.status, _STATUS_BYTES)
+        return watched, _field(status, "exit-code") is not None
+
+
+def _descriptors(command: Command, hidden: tuple[str, ...], pipes: _Pipes) -> list[str]:
+    """Prepare everything that travels by descriptor. Options too: argv is readable by every user."""
+    pipes.status, told = os.pipe()
+    pipes.theirs.append(told)
+    os.set_blocking(pipes.status, False)
+    blocked, pipes.release = os.pipe()
+    pipes.theirs.append(blocked)
+    found = confine.options(command, hidden)
+    for content, path in ((confine.PASSWD, "/etc/passwd"), (confine.GROUP, "/etc/group")):
+        found += ["--perms", "0644", "--ro-bind-data", str(_memory(content, pipes)), path]
+    program = seccomp.filter_program()
+    if program is not None:
+        found += ["--seccomp", str(_memory(program, pipes))]
+    found += ["--remount-ro", "/"]
+    arguments = _memory(b"".join(os.fsencode(option) + b"\0" for option in found), pipes)
+    return ["--args", str(arguments), "--json-status-fd", str(told), "--block-fd", str(blocked)]
+
+
+def _memory(content: bytes, pipes: _Pipes) -> int:
+    handle = os.memfd_create("oxios-sandbox")
+    pipes.theirs.append(handle)
+    with os.fdopen(handle, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
+
+
+async def _first_status(status: int) -> bytes:
+    """What bwrap tells when its namespaces stand; empty where it failed before that."""
+    said = b""
+    with anyio.move_on_after(_SETUP_S):
+        # It is written piece by piece; a line end closes it, the pipe's end says that bwrap failed.
+        while not said.endswith(b"\n"):
+            await anyio.wait_readable(status)
+            piece = os.read(status, _STATUS_BYTES)
+            if not piece:
+                return said
+            said += piece
+        return said
+    raise SandboxDown(f"bubblewrap did not start within {_SETUP_S:.0f} s", remedy="look at the machine's load")
+
+
+def _field(status: bytes, name: str) -> int | None:
+    for line in status.splitlines():
+        with contextlib.suppress(ValueError):
+            value = json.loads(line).get(name)
+            if isinstance(value, int):
+                return value
+    return None
+
+
+def _limit(process: int, bounds: Bounds) -> None:
+    """Set on process 1 while it waits, so that all it starts inherits them."""
+    limits = {
+        resource.RLIMIT_DATA: bounds.memory_bytes_max,
+        resource.RLIMIT_NOFILE: bounds.descriptors_max,
+        resource.RLIMIT_FSIZE: bounds.workspace_bytes_max,
+        # Counted within the user namespace (Linux 5.14), where process 1 is one of them.
+        resource.RLIMIT_NPROC: bounds.processes_max + 1,
+        resource.RLIMIT_CORE: 0,
+    }
+    try:
+        for limit, value in limits.items():
+            resource.prlimit(process, limit, (value, value))
+    except PermissionError as error:
+        raise SandboxDown(
+            "the limits of a sandboxed process cannot be set", remedy="use a bubblewrap that is not setuid root"
+        ) from error
+
+
+def _check_program(command: Command) -> None:
+    """Raises: NotFound, where the program is certain not to be there inside."""
+    program = command.argv[0] if command.argv else ""
+    if not program:
+        raise NotFound("no program is named", remedy="give argv with at least the program's name")
+    if "/" not in program and shutil.which(program, path=confine.PATH) is None:
+        raise NotFound(
+            f"there is no program {program!r} in the sandbox",
+            remedy=f"programs are looked up in {confine.PATH}; give the path of one in the workspace",
+        )
+
+
+def _setup_failed(output: bytes) -> SandboxDown:
+    said = output.decode("utf-8", errors="replace").strip().splitlines()
+    reason = said[-1] if said else "it ended without a word"
+    return SandboxDown(f"bubblewrap cannot confine a command here: {reason}", remedy=ALLOW)
+
+
+def _shell_code(code: int) -> int:
+    return 128 - code if code < 0 else code

@@ -1,0 +1,95 @@
+"""How much a process added to the directories it may write, measured cheaply.
+
+The file system's own free space and free inodes are looked at often (one system call); only where
+they fell by as much as the bound are the directories walked, counting what changed since the start.
+So an idle or small command never pays for a walk, and growth by others on the same disk is told
+apart by the walk.
+
+Does not protect against growth between two looks (some hundredths of a second), nor does it see
+who made a change: two commands that run in one workspace are charged for each other's files.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+_BLOCK_BYTES: Final = 512
+_CLOCK_SLACK_S: Final = 0.02
+"""File times tick with the kernel's clock, which lags the precise one by up to 10 ms."""
+
+
+@dataclass(slots=True)
+class _Disk:
+    free_bytes: int
+    free_files: int
+    counts_files: bool
+
+
+@dataclass(slots=True)
+class Growth:
+    """Growth of `roots` from the moment it is made. `since_s` is wall time then."""
+
+    roots: tuple[str, ...]
+    since_s: float
+    bytes_max: int
+    files_max: int
+    _start: dict[str, _Disk] = field(default_factory=dict[str, _Disk])
+    _passed: int = 1
+    """How often a walk found that the growth was another's; each raises the trigger by one bound."""
+
+    def __post_init__(self) -> None:
+        self._start = {root: _disk(root) for root in self.roots}
+
+    @property
+    def needs_timed_walks(self) -> bool:
+        """True where a file system does not count its files (btrfs): then walk now and then."""
+        return any(not disk.counts_files for disk in self._start.values())
+
+    def suspicious(self) -> bool:
+        """Whether the disks lost enough room that a walk is due. Some microseconds."""
+        for root, start in self._start.items():
+            now = _disk(root)
+            if start.free_bytes - now.free_bytes > self.bytes_max * self._passed:
+                return True
+            if start.counts_files and start.free_files - now.free_files > self.files_max * self._passed:
+                return True
+        return False
+
+    def exceeded(self, stop: Callable[[], bool]) -> bool:
+        """Walk and count what is new or changed since the start. Blocks; `stop` ends it early."""
+        size = files = 0
+        for root in self.roots:
+            for status in _changed(root, self.since_s - _CLOCK_SLACK_S, stop):
+                files += 1
+                size += status.st_blocks * _BLOCK_BYTES
+                if size > self.bytes_max or files > self.files_max:
+                    return True
+        self._passed += 1
+        return False
+
+
+def _disk(root: str) -> _Disk:
+    status = os.statvfs(root)
+    return _Disk(status.f_bfree * status.f_frsize, status.f_ffree, status.f_files > 0)
+
+
+def _changed(root: str, since_s: float, stop: Callable[[], bool]) -> Iterator[os.stat_result]:
+    waiting = [root]
+    while waiting and not stop():
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                waiting.append(entry.path)
+            if status.st_ctime >= since_s:
+                yield status
