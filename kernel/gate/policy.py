@@ -20,19 +20,30 @@ Source: RFC-0007.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from kernel.gate.commands import danger
+from kernel.limits import APPROVAL_WAIT_S
 from kernel.ports.sandbox import Tier
-from kernel.settings.tree import ApprovalSettings
+from kernel.settings.tree import ApprovalMode, ApprovalSettings
 from kernel.syscalls.declare import ApprovalPolicy
 from kernel.syscalls.target import CommandTarget, Target, UrlTarget
 
 SANDBOXED: Final = "exec:sandboxed"
 SHELL: Final = "exec:shell"
 NETWORK: Final = "exec:network"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings' `approval` table."""
+
+    mode: ApprovalMode = "allow-list"
+    allow: frozenset[str] = frozenset(ApprovalSettings().allow)
+    policies: Mapping[str, ApprovalPolicy] = field(default_factory=dict[str, ApprovalPolicy])
+    wait_s: float = APPROVAL_WAIT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class Keys:
         return (*self.all_of, *self.any_of)
 
 
-def policy_of(declared: ApprovalPolicy, tool: str, rules: ApprovalSettings, perilous: str) -> ApprovalPolicy:
+def policy_of(declared: ApprovalPolicy, tool: str, rules: Rules, perilous: str) -> ApprovalPolicy:
     """The policy in force: what the settings say in place of the declaration, raised by danger."""
     return "always" if perilous else rules.policies.get(tool, declared)
 
