@@ -16,6 +16,8 @@ GOAL_HEADING: Final = "Carry out this goal:"
 """First line of a run's user message; a blank line and the goal, word for word, follow."""
 CRITERIA_HEADING: Final = "Acceptance criteria:"
 """Line before the numbered criteria, where there are any."""
+KERNEL_NOTE: Final = "[kernel] "
+"""Begins a user message that the kernel wrote, a hint: no instruction of a person."""
 CUT_MARK: Final = "the middle is left out here"
 """Stands in a tool result of which the model was given the beginning and the end only."""
 

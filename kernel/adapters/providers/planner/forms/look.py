@@ -1,0 +1,131 @@
+"""Forms that look around: directories, file names, passages, the web."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kernel.adapters.providers.planner.draft import ART, FILE, MANY, ONE, Built, Draft, Form, form
+from kernel.adapters.providers.planner.mask import LITERAL
+from kernel.adapters.providers.planner.program import Ref, Template
+
+_HERE: Final = r"here|(?:the\s+)?(?:(?:current|working|this|workspace)\s+(?:directory|folder)|workspace|project)"
+_DIR: Final = rf"(?:the\s+)?(?:(?:directory|folder)\s+)?(?P<dir>{_HERE}|{ONE})(?:\s+(?:directory|folder))?"
+_IN: Final = r"\s+(?:that\s+are\s+)?(?:of|in|inside|under|within|below|from|at|through|across)\s+"
+_GLOB: Final = re.compile(r"[*?\[]")
+
+
+def _dir(written: str | None, draft: Draft) -> str:
+    if written is None or re.fullmatch(_HERE, written, re.IGNORECASE):
+        return "."
+    return draft.operand(written)
+
+
+def _list(match: re.Match[str], draft: Draft) -> Built:
+    path = _dir(match["dir"], draft)
+    draft.use("list", path=path)
+    return Built(draft.opened(), reads=frozenset((path,)))
+
+
+def _list_many(match: re.Match[str], draft: Draft) -> Built | None:
+    paths = draft.operands(match["paths"])
+    if any(_GLOB.search(path) for path in paths):
+        return None
+    for path in paths:
+        draft.use("list", path=path)
+    return Built(draft.opened(), reads=frozenset(paths))
+
+
+def _find(match: re.Match[str], draft: Draft) -> Built | None:
+    pattern = draft.operand(match["glob"])
+    named = match["verb"].lower() in ("find", "locate") and re.search(r"\.\w+$", pattern)
+    if not _GLOB.search(pattern) and not named:
+        return None
+    draft.use("find", pattern=pattern, **_where(match, draft))
+    return Built(draft.opened())
+
+
+def _grep(match: re.Match[str], draft: Draft) -> Built | None:
+    if match["dir"] is not None and re.fullmatch(r"(?:the\s+)?(?:web|internet)", match["dir"], re.IGNORECASE):
+        return None
+    written = match["pattern"].strip()
+    quotation = draft.quotation(written)
+    pattern = quotation.text if quotation else draft.masked.plain(written)
+    draft.use("grep", pattern=pattern, **_where(match, draft))
+    return Built(draft.opened())
+
+
+def _where(match: re.Match[str], draft: Draft) -> dict[str, str]:
+    return {"path": _dir(match["dir"], draft)} if match["dir"] else {}
+
+
+def _web(match: re.Match[str], draft: Draft) -> Built:
+    query = draft.quotation(match["query"])
+    draft.use("web", query=query.text if query else draft.masked.plain(match["query"]))
+    return Built(draft.opened())
+
+
+def _fetch(match: re.Match[str], draft: Draft) -> Built | None:
+    url = draft.operand(match["url"])
+    if not url.startswith(("http://", "https://")):
+        return None
+    page = draft.use("fetch", url=url)
+    if not match["path"]:
+        return Built(draft.opened())
+    path = draft.operand(match["path"])
+    draft.use("write", path=path, content=Template((Ref(page.number),)))
+    return Built(draft.opened(), makes=frozenset((path,)))
+
+
+LOOK: Final[tuple[Form, ...]] = (
+    form(
+        r"(?:fetch|download|get|open|retrieve|visit|read|show)\s+(?:me\s+)?(?:the\s+)?(?:(?:web\s*)?(?:page|site|url)\s+)?"
+        rf"(?:contents?\s+of\s+)?(?:at\s+)?(?P<url>{LITERAL}|https?://\S+)(?:\s+(?:to|into|as)\s+{ART}{FILE}(?P<path>{ONE}))?",
+        _fetch,
+    ),
+    form(r"(?:search|look\s+on|query)\s+(?:the\s+)?(?:web|internet)\s+(?:for|about)\s+(?P<query>.+)", _web),
+    form(r"(?:do\s+a\s+)?web\s+search\s+(?:for\s+|about\s+)?(?P<query>.+)", _web),
+    form(r"(?:search|look)\s+(?:up\s+|for\s+)?(?P<query>.+?)\s+(?:on|in)\s+(?:the\s+)?(?:web|internet)", _web),
+    form(
+        r"(?P<verb>find|locate|list|show)\s+(?:me\s+)?(?:all\s+|every\s+)?(?:of\s+)?(?:the\s+)?(?:files?\s+)?"
+        rf"(?:(?:named|called|matching|like)\s+)?(?P<glob>{ONE})(?:\s+files?)?(?:{_IN}{_DIR})?",
+        _find,
+    ),
+    form(
+        r"(?:search|grep|look|scan)\s+(?:for\s+)?(?:(?:the\s+)?(?:text|word|string|pattern)\s+)?"
+        rf"(?P<pattern>{ONE})(?:{_IN}{_DIR})?",
+        _grep,
+    ),
+    form(rf"(?:search|grep|scan)\s+(?:for\s+)?(?P<pattern>[^\ue000]+?){_IN}{_DIR}", _grep),
+    form(
+        rf"(?:search|grep|look|scan)\s+(?:(?:in|through|inside)\s+)?{_DIR}\s+for\s+"
+        rf"(?:(?:the\s+)?(?:text|word|string|pattern)\s+)?(?P<pattern>{LITERAL}|\S.*)",
+        _grep,
+    ),
+    form(
+        r"(?:find|locate|show|list)\s+(?:me\s+)?(?:all\s+|every\s+)?(?:the\s+)?"
+        r"(?:(?:occurrences?\s+of|(?:lines?|files?|places?)\s+(?:with|containing|that\s+contains?|mentioning|where))\s+)?"
+        rf"(?P<pattern>{LITERAL}){_IN}{_DIR}",
+        _grep,
+    ),
+    form(
+        r"(?:find|locate)\s+(?:all\s+|every\s+)?(?:the\s+)?(?:occurrences?\s+of|lines?\s+(?:with|containing))\s+"
+        rf"(?P<pattern>{ONE}){_IN}{_DIR}",
+        _grep,
+    ),
+    form(
+        r"(?:list|ls|show|display)\s+(?:me\s+)?(?:all\s+)?(?:of\s+)?(?:the\s+)?"
+        r"(?:files|contents?|entries|everything|directories|folders)(?:\s+and\s+(?:directories|folders|files))?"
+        rf"(?:{_IN}{_DIR}|\s+(?P<here>here))?",
+        _list,
+    ),
+    form(rf"(?:list|ls)\s+(?P<dir>{_HERE})", _list),
+    form(r"(?:list|ls)(?P<dir>(?!))?", _list),
+    form(rf"(?:what|which)\s+(?:files?|entries)\s+(?:are|is)\s+(?:there\s+)?(?:in|inside|under)\s+{_DIR}", _list),
+    form(rf"what(?:'s|\s+is)\s+(?:in|inside)\s+(?:the\s+)?(?:directory|folder)\s+(?P<dir>{ONE})", _list),
+    form(rf"what(?:'s|\s+is)\s+(?:in|inside)\s+(?:the\s+)?(?P<dir>{_HERE}|{ONE})(?:\s+(?:directory|folder))", _list),
+    form(
+        rf"(?:list|ls)\s+(?:the\s+)?(?:(?:director(?:y|ies)|folders?)\s+)?(?P<paths>{MANY})(?:\s+(?:director(?:y|ies)|folders?))?",
+        _list_many,
+    ),
+)
