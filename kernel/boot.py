@@ -29,8 +29,9 @@ from kernel.capability.token import Need
 from kernel.clock import Clock, SystemClock
 from kernel.directive import Directive, ExecEnv, Mount
 from kernel.errors import KernelBug
-from kernel.gate import approval
-from kernel.gate.approval import ApprovalLayer, Approvals
+from kernel.gate import approval_record
+from kernel.gate.approvals import Approvals
+from kernel.gate.approval import ApprovalLayer
 from kernel.gate.arguments import ArgumentsLayer
 from kernel.gate.asker import Asker, Nobody
 from kernel.gate.budget import BudgetLayer, BudgetLedger
@@ -39,9 +40,11 @@ from kernel.gate.egress import Egress, EgressLayer, SystemResolver, private_host
 from kernel.gate.gate import Gate
 from kernel.gate.layers import CapabilityLayer, Layer
 from kernel.gate.paths import PathLayer
-from kernel.gate.policy import ensure_policy
+from kernel.gate.policy import Rules
+from kernel.gate.role_policy import ensure_policy
 from kernel.gate.roles import RoleLayer
-from kernel.handle import persona, undo
+from kernel.gate.standing import Standing
+from kernel.handle import persona
 from kernel.handle.handle import KernelHandle, operator_handle
 from kernel.ids import KERNEL, Principal, RunId
 from kernel.journal.appender import Appender
@@ -120,9 +123,14 @@ class Kernel:
 
 @asynccontextmanager
 async def open_kernel(
-    settings: Settings, *, operator: Principal, asker: Asker | None = None, clock: Clock | None = None
+    settings: Settings,
+    *,
+    operator: Principal,
+    asker: Asker | None = None,
+    clock: Clock | None = None,
+    more_projectors: Mapping[str, Projector] | None = None,
 ) -> AsyncGenerator[Kernel]:
-    """The kernel of `settings.home`, for `operator`.
+    """The kernel of `settings.home`, for `operator`; `more_projectors` are those of the rings above.
 
     Raises: InstanceLocked (another process owns the home, named by pid), JournalDown, Invalid.
     """
@@ -131,13 +139,14 @@ async def open_kernel(
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(settings.home))
         journal = await stack.enter_async_context(
-            open_journal(make_store(settings), settings.home, clock, projectors())
+            open_journal(make_store(settings), settings.home, clock, projectors(more_projectors or {}))
         )
         tasks = await stack.enter_async_context(anyio.create_task_group())
         providers = make_providers(settings, clock)
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
-        kernel = await _compose(settings, operator, asker or Nobody(), clock, journal, tasks, providers)
+        parts = _Parts(settings, operator, asker or Nobody(), clock, journal, tasks, providers)
+        kernel = await _compose(parts)
         stack.callback(tasks.cancel_scope.cancel)
         journal.append(Draft(KERNEL, SYSTEM_STREAM, "kernel.booted", {"pid": os.getpid(), "operator": operator}))
         yield kernel
@@ -149,11 +158,12 @@ def require_assertions() -> None:
         raise KernelBug("Oxios keeps its invariants as assertions: do not run it with python -O")
 
 
-def projectors() -> dict[str, Projector]:
-    """Every projector of every room. Raises: KernelBug, where two rooms claim one kind of entry."""
+def projectors(more: Mapping[str, Projector]) -> dict[str, Projector]:
+    """Those of the kernel's rooms and `more`. Raises: KernelBug, where two claim one kind of entry."""
     merged: dict[str, Projector] = {}
-    for room in (capability_record, approval, persona, undo, runs_projection):
-        for kind, projector in room.PROJECTORS.items():
+    rooms = (capability_record.PROJECTORS, approval_record.PROJECTORS, persona.PROJECTORS, runs_projection.PROJECTORS)
+    for room in (*rooms, more):
+        for kind, projector in room.items():
             if kind in merged:
                 raise KernelBug(f"two rooms project entries of kind {kind}")
             merged[kind] = projector
@@ -198,32 +208,40 @@ def prices(settings: Settings) -> dict[str, Price]:
     return known
 
 
-async def _compose(
-    settings: Settings,
-    operator: Principal,
-    asker: Asker,
-    clock: Clock,
-    journal: Journal,
-    tasks: TaskGroup,
-    providers: Mapping[str, Provider],
-) -> Kernel:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the kernel is composed of, and what lives outside it."""
+
+    settings: Settings
+    operator: Principal
+    asker: Asker
+    clock: Clock
+    journal: Journal
+    tasks: TaskGroup
+    providers: Mapping[str, Provider]
+
+
+async def _compose(parts: _Parts) -> Kernel:
+    settings, clock, journal, asker = parts.settings, parts.clock, parts.journal, parts.asker
     capabilities = CapabilityTable(journal, clock)
     await capabilities.load()
-    if not capabilities.held(operator):
-        await capabilities.mint_all(operator, operator_root(), origin="operator")
+    if not capabilities.held(parts.operator):
+        await capabilities.mint_all(parts.operator, operator_root(), origin="operator")
     sandbox = make_sandbox(settings)
     egress = Egress(SystemResolver(), _coverage(capabilities), private_hosts(settings.network.private_hosts))
-    budgets, ledger, live = BudgetLedger(clock), PermitLedger(), LiveBus()
-    approvals = Approvals(journal, clock, capabilities, asker, budgets, settings.approval)
-    gate = Gate(
+    budgets, ledger = BudgetLedger(clock), PermitLedger()
+    approvals = Approvals(
         journal,
-        capabilities,
-        ledger,
-        _layers(settings, capabilities, egress, budgets, approvals),
-        refund=budgets.refund,
-        approvals=approvals,
+        clock,
+        asker=lambda: asker,
+        standing=Standing(capabilities),
+        budgets=budgets,
+        rules=lambda: _rules(settings),
     )
-    desk = ModelDesk(providers, prices(settings))
+    await approvals.recover()
+    layers = _layers(settings, capabilities, egress, budgets, approvals)
+    gate = Gate(journal, capabilities, ledger, layers, refund=budgets.refund, approvals=approvals)
+    desk = ModelDesk(parts.providers, prices(settings))
     services = Services(
         (Appender, journal),
         (CapabilityTable, capabilities),
@@ -233,13 +251,13 @@ async def _compose(
         (ModelDesk, desk),
         (Sandbox, sandbox),
         (Settings, settings),
-        (persona.PersonaDesk, persona.PersonaDesk(journal, settings.home)),
+        (persona.PersonaDesk, persona.PersonaDesk(journal, settings.home, settings.persona.default)),
     )
-    dispatcher = Dispatcher(discover(), gate, ledger, budgets, journal, services, clock, live)
-    supervisor = Supervisor(settings, dispatcher, desk, capabilities, asker, tasks)
+    dispatcher = Dispatcher(discover(), gate, ledger, budgets, journal, services, clock, LiveBus())
+    supervisor = Supervisor(settings, dispatcher, desk, capabilities, approvals, asker, parts.tasks)
     services.provide(Supervisor, supervisor)
     await _drop_orphans(journal, capabilities)
-    return Kernel(settings, operator, clock, journal, capabilities, approvals, dispatcher, supervisor, sandbox)
+    return Kernel(settings, parts.operator, clock, journal, capabilities, approvals, dispatcher, supervisor, sandbox)
 
 
 def _layers(
@@ -261,8 +279,13 @@ def _layers(
         CommandLayer(settings.commands.denied),
         EgressLayer(egress),
         BudgetLayer(budgets),
-        ApprovalLayer(approvals),
+        ApprovalLayer(approvals, lambda: settings.sandbox.tier),
     )
+
+
+def _rules(settings: Settings) -> Rules:
+    said = settings.approval
+    return Rules(said.mode, frozenset(said.allow), said.policies, said.wait_s)
 
 
 def _coverage(capabilities: CapabilityTable) -> Callable[[Principal, Resource], bool]:

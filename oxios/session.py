@@ -33,6 +33,7 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
     import anyio  # noqa: PLC0415 -- commands that only print start without it
 
     from kernel.boot import open_kernel  # noqa: PLC0415 -- the kernel's imports are most of a command's start
+    from ouroboros.seedbook import PROJECTORS  # noqa: PLC0415 -- as above
     from kernel.gate.asker import Nobody  # noqa: PLC0415 -- as above
 
     settings = settings_for(args)
@@ -44,7 +45,7 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
             asker = TerminalAsker()
         else:
             asker = Nobody()
-        async with open_kernel(settings, operator=operator(), asker=asker) as kernel:
+        async with open_kernel(settings, operator=operator(), asker=asker, more_projectors=PROJECTORS) as kernel:
             return await body(kernel)
 
     return anyio.run(main)

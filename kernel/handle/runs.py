@@ -5,7 +5,7 @@ Guarantees: each is a syscall: it needs `kernel:runs`, and stands in the journal
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from kernel.capability.rights import Rights
 from kernel.errors import AccessDenied
@@ -21,7 +21,7 @@ class StartArgs(Args):
     directive: dict[str, Any]
     env: dict[str, Any]
     seed: str = ""
-    approve: str = ""
+    approve: Literal["", "manual", "allow-list", "auto"] = ""
 
 
 class RunArgs(Args):

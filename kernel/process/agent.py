@@ -12,7 +12,7 @@ from typing import Final
 
 import anyio
 
-from kernel.errors import JournalDown, QueueFull
+from kernel.errors import JournalDown, OxiosError, QueueFull
 from kernel.log import get_logger
 from kernel.runtime.live_steps import LiveSteps
 from kernel.runtime.loop import LoopBounds, run_loop
@@ -34,26 +34,29 @@ class AgentProcess:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     stopped_by: str = ""
-    waited_s: float = 0.0
-    """Time spent waiting for a person, which the deadline does not count."""
 
     async def run(self) -> None:
         """Run to the end. Never raises but for a broken invariant: the run's state says what happened."""
+        try:
+            await self._run_recorded()
+        except* (JournalDown, QueueFull) as group:
+            # There is no record to write to: the run is found interrupted, and resumed later.
+            error = leaf_of(group)
+            self.state.status, self.state.note = "paused", error.explain()
+            _log.error("run_without_journal", run=self.state.run, error=error.explain())
+        finally:
+            await self._settle()
+            self.done.set()
+
+    async def _run_recorded(self) -> None:
         try:
             with self.scope:
                 await self._run_within_deadline()
             if self.scope.cancelled_caught:
                 self._record_stop()
-        except (JournalDown, QueueFull) as error:
-            # There is no record to write to: the run is found interrupted and resumed later.
-            self.state.status, self.state.note = "paused", error.explain()
-            _log.error("run_without_journal", run=self.state.run, error=error.explain())
-        except BaseException:
+        except anyio.get_cancelled_exc_class():
             self._record_interruption()
             raise
-        finally:
-            await self._settle()
-            self.done.set()
 
     def stop(self, by: str) -> None:
         """End it now: the scope's calls are cancelled, and the run is recorded as cancelled."""
@@ -61,12 +64,27 @@ class AgentProcess:
         self.scope.cancel()
 
     async def _run_within_deadline(self) -> None:
-        left_s = max(0.0, self.deadline_s - self.state.active_us / _MICRO)
-        with anyio.move_on_after(left_s) as within:
+        """The loop, beside a watch that ends it when its time is used up."""
+        late = False
+
+        async def watch() -> None:
+            nonlocal late
+            while (left_s := self.deadline_s - self.active_s()) > 0:
+                await self.steps.dispatcher.clock.sleep(left_s)
+            late = True
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
             await run_loop(self.state, self.steps, self.bounds)
-        if within.cancelled_caught:
-            note = f"its {self.deadline_s:g} s are used up; resume it with more time to go on"
+            group.cancel_scope.cancel()
+        if late and self.state.status == "running":
+            note = f"its {self.deadline_s:g} s are used up; resume it with a higher run.deadline_s to go on"
             self._record("run.paused", {"note": note, "code": "deadline_passed", "by": "process"})
+
+    def active_s(self) -> float:
+        """Seconds it has run, in all its lives, without waiting for a person."""
+        return self.steps.dispatcher.budgets.active_us(self.state.run) / _MICRO
 
     async def _settle(self) -> None:
         """Wait until how it ended is durable, so that whoever waited for it can read it."""
@@ -90,3 +108,9 @@ class AgentProcess:
             self.steps.record(self.state, kind, payload)
         except (JournalDown, QueueFull) as error:
             _log.error("run_end_not_recorded", run=self.state.run, error=error.explain())
+
+
+def leaf_of(group: BaseExceptionGroup[OxiosError]) -> OxiosError:
+    """The first error itself, however deep the groups around it."""
+    first = group.exceptions[0]
+    return leaf_of(first) if isinstance(first, BaseExceptionGroup) else first

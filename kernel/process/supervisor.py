@@ -8,7 +8,7 @@ the owner's) and its capabilities go when its run ends; a run that a crash left 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, cast
 
 from anyio.abc import TaskGroup
 
@@ -16,7 +16,9 @@ from kernel.capability.grants import derive_grant
 from kernel.capability.table import CapabilityTable
 from kernel.directive import Budget, Directive, ExecEnv
 from kernel.errors import Conflict
+from kernel.gate.approvals import Approvals
 from kernel.gate.asker import Asker
+from kernel.gate.policy import Mode
 from kernel.gate.request import Cost
 from kernel.ids import Principal, RunId, agent, new_run_id
 from kernel.journal.entry import Draft
@@ -48,6 +50,7 @@ class Supervisor:
     dispatcher: Dispatcher
     desk: ModelDesk
     capabilities: CapabilityTable
+    approvals: Approvals
     asker: Asker
     tasks: TaskGroup
     live: dict[RunId, AgentProcess] = field(default_factory=dict[RunId, AgentProcess])
@@ -198,7 +201,10 @@ class Supervisor:
         process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s)
         self.dispatcher.budgets.open(state.run, tightest(state.env.budget, _default_budget(run)))
         tokens = state.usage.input_tokens + state.usage.output_tokens
-        self.dispatcher.budgets.restore(state.run, Cost(tokens, state.calls_made, state.cost_micro_usd), state.active_us)
+        spent = Cost(tokens, state.calls_made, state.cost_micro_usd)
+        self.dispatcher.budgets.restore(state.run, spent, state.active_us)
+        mode = cast("Mode", state.approve) if state.approve else None
+        self.approvals.open_run(state.run, goal=state.directive.goal, mode=mode)
         self.live[state.run] = process
         self.tasks.start_soon(self._carry, process, name=f"agent {state.run}")
         return process
@@ -214,6 +220,7 @@ class Supervisor:
             journal.leave_stream()
             del self.live[run]
             self.dispatcher.budgets.close(run)
+            self.approvals.close_run(run)
             if process.state.status in TERMINAL:
                 self.capabilities.drop(agent(run))
 
