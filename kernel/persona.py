@@ -76,16 +76,19 @@ def load_personas(home: Path | None = None) -> Mapping[str, Persona]:
     return found
 
 
-def pick(personas: Mapping[str, Persona], name: str) -> Persona:
-    """The persona of that id, usable.
-
-    Raises: NotFound, naming those there are; Conflict, where it is disabled.
-    """
+def find(personas: Mapping[str, Persona], name: str) -> Persona:
+    """The persona of that id, enabled or not. Raises: NotFound, naming the nearest or all."""
     persona = personas.get(name)
     if persona is None:
         near = difflib.get_close_matches(name, personas, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(personas))}"
         raise NotFound(f"there is no persona {name!r}", remedy=hint)
+    return persona
+
+
+def pick(personas: Mapping[str, Persona], name: str) -> Persona:
+    """The persona of that id, for use. Raises: NotFound; Conflict, where it is disabled."""
+    persona = find(personas, name)
     if not persona.enabled:
         raise Conflict(f"the persona {name} is disabled", remedy=f"set `enabled: true` in {persona.source}")
     return persona

@@ -44,7 +44,7 @@ _NOTE_CHARS_MAX: Final = 300
 class Caller(Protocol):
     """A handle of the owner: `kernel.handle.facade.KernelHandle` is the one."""
 
-    async def call(self, name: str, args: Mapping[str, JsonValue]) -> ToolResult:
+    async def call(self, name: str, arguments: Mapping[str, JsonValue] | None = None) -> ToolResult:
         """Raises: OxiosError."""
         ...
 

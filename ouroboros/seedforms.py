@@ -24,6 +24,7 @@ _SECTIONS: Final = {
 }
 _HEADING: Final = re.compile(r"#{1,6}\s+(?P<title>.*?)\s*#*")
 _ITEM: Final = re.compile(r"(?:[-*+]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?(?P<text>.*)")
+_COMMENT: Final = re.compile(r"<!--.*?-->")
 _FENCE: Final = re.compile(r"\s{0,3}(```+|~~~+)")
 _TOML_KEY: Final = re.compile(r"^\s*(?:\w+\s*=|\[)", re.MULTILINE)
 
@@ -115,12 +116,16 @@ def _read_markdown(text: str, label: str) -> dict[str, object]:
 
 
 def _sections(body: str, first_line: int, label: str) -> tuple[str, dict[str, list[str]]]:
-    """The prose, and the items under the headings that are known; headings in fences are prose."""
+    """The prose, and the items under the headings that are known; headings in fences are prose.
+
+    Comments (`<!-- … -->`, within one line) are left out.
+    """
     prose: list[str] = []
     lists: dict[str, list[str]] = {}
     current: list[str] | None = None
     fence = ""
-    for number, line in enumerate(body.split("\n"), first_line):
+    for number, written in enumerate(body.split("\n"), first_line):
+        line = written if fence else _COMMENT.sub("", written)
         mark = _FENCE.match(line)
         if fence:
             fence = "" if mark and mark[1].startswith(fence) else fence

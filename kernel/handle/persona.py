@@ -21,7 +21,7 @@ from kernel.journal.appender import Appender
 from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
 from kernel.journal.projection import Projector, Upsert
 from kernel.jsontypes import JsonObject
-from kernel.persona import ACTIVE_KEY, Persona, load_personas, pick
+from kernel.persona import ACTIVE_KEY, Persona, find, load_personas, pick
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import NameClaim
 
@@ -81,7 +81,7 @@ async def persona_list(call: Call, _args: ListArgs) -> ToolResult:
 )
 async def persona_show(call: Call, args: NameArgs) -> ToolResult:
     """Show one persona whole."""
-    persona = pick(load_personas(call.services.get(PersonaDesk).home), args.name)
+    persona = find(load_personas(call.services.get(PersonaDesk).home), args.name)
     return ToolResult(persona.system_prompt, persona.json())
 
 

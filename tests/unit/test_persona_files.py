@@ -96,7 +96,7 @@ def test_a_files_size_is_bounded_on_both_sides(tmp_path: Path) -> None:
     home = _home(tmp_path, poet=full)
     assert load_personas(home)["poet"].system_prompt.endswith("x")
     (home / "personas/poet.md").write_text(full + "x", encoding="utf-8")
-    with pytest.raises(Invalid, match=str(PERSONA_BYTES_MAX)):
+    with pytest.raises(Invalid, match=f"{PERSONA_BYTES_MAX + 1} bytes"):
         load_personas(home)
 
 

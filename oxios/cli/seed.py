@@ -1,0 +1,128 @@
+"""`oxios seed`: have a seed carried out, write a new one, look at those on record."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oxios.exits import Exit
+from oxios.frame import say
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+
+NAME = "seed"
+HELP = "carry out a seed (a specification), write a new one, list those on record"
+FORMS = ("toml", "md", "json")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    _configure_submit(
+        actions.add_parser("submit", help="carry out a seed now", description="Carry out a seed now, and review it.")
+    )
+    new = actions.add_parser("new", help="write a template", description="Write a commented template of a seed.")
+    new.add_argument("-o", "--output", metavar="FILE", help="where to write it (default: stdout)")
+    new.add_argument("--form", choices=FORMS, help="its notation (default: by FILE's suffix, else toml)")
+    listed = actions.add_parser("list", help="seeds on record", description="List the seeds on record, newest first.")
+    listed.add_argument("--limit", type=int, default=50, metavar="N", help="at most this many (default: 50)")
+    shown = actions.add_parser("show", help="one of them, whole", description="Show a seed and its runs.")
+    shown.add_argument("id", metavar="ID")
+    for action in (listed, shown):
+        action.add_argument("--json", action="store_true", help="one JSON value on stdout")
+
+
+def _configure_submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("seed", metavar="FILE|-|GOAL", help="a TOML, JSON or Markdown file, - for stdin, or the goal")
+    parser.add_argument("--workspace", metavar="DIR", default="", help="work in DIR, in place of the first mount")
+    parser.add_argument("--model", metavar="PROVIDER/MODEL", default="", help="in place of the seed's")
+    parser.add_argument("--persona", metavar="NAME", default="", help="in place of the seed's")
+    parser.add_argument("--approve", choices=("manual", "allow-list", "auto"), default="", help="what runs unasked")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout at the end")
+    parser.add_argument(
+        "--exit-code", action="store_true", help="exit 3 where it finished and its criteria were not met"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from oxios.session import run_kernel  # noqa: PLC0415 -- `oxios --help` opens no kernel
+
+    match args.action:
+        case "submit":
+            from oxios.submit import submit  # noqa: PLC0415 -- as above
+
+            return submit(args)
+        case "new":
+            return _new(args)
+        case "list":
+            return run_kernel(args, lambda kernel: _list(args, kernel))
+        case _:
+            return run_kernel(args, lambda kernel: _show(args, kernel))
+
+
+def _new(args: argparse.Namespace) -> int:
+    from importlib.resources import files  # noqa: PLC0415 -- for this action only
+
+    from kernel.errors import Conflict, Invalid  # noqa: PLC0415 -- as above
+
+    suffix = Path(args.output or "").suffix.lower().lstrip(".")
+    form = args.form or (suffix if suffix in FORMS else "toml")
+    text = (files("oxios.samples") / f"template.{form}").read_text(encoding="utf-8")
+    if not args.output:
+        print(text, end="")
+        return Exit.OK
+    try:
+        with Path(args.output).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Conflict(f"{args.output} exists already", remedy="choose another name, or remove it") from None
+    except OSError as error:
+        raise Invalid(f"{args.output} cannot be written: {error.strerror}", remedy="choose another place") from error
+    say(f"wrote {args.output}; carry it out with `oxios seed submit {args.output}`", args)
+    return Exit.OK
+
+
+async def _list(args: argparse.Namespace, kernel: Kernel) -> int:
+    from ouroboros.seedbook import SeedBook  # noqa: PLC0415 -- for this action only
+
+    rows = await SeedBook(kernel.journal).listed(max(1, args.limit))
+    if args.json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return Exit.OK
+    for row in rows:
+        goal = " ".join(str(row["goal"]).split())[:70]
+        print(f"{row['id']}  {_when(row['created_us'])}  gen {row['generation']}  {goal}")
+    if not rows:
+        say("no seed is on record; `oxios seed new` writes a template", args)
+    return Exit.OK
+
+
+async def _show(args: argparse.Namespace, kernel: Kernel) -> int:
+    from ouroboros.seedbook import SeedBook  # noqa: PLC0415 -- for this action only
+
+    seed = await SeedBook(kernel.journal).find(args.id)
+    runs = await kernel.journal.rows("runs", {"seed": seed.id}, order="started_us")
+    if args.json:
+        print(json.dumps({**seed.payload(), "digest": seed.digest, "runs": [row["id"] for row in runs]}))
+        return Exit.OK
+    print(f"{seed.id}  {_when(seed.created_us)}  generation {seed.generation}, parent {seed.parent or 'none'}\n")
+    print(seed.goal.strip())
+    for title, items in (("Constraints", seed.constraints), ("Criteria", seed.criteria)):
+        if items:
+            print(f"\n{title}")
+            print("\n".join(f"  {number}. {item}" for number, item in enumerate(items, 1)))
+    rest = seed.model_dump(mode="json", include={"mounts", "ontology", "output_schema", "cspace_hint", "budget"})
+    for key, value in {**rest, "model": seed.model, "persona": seed.persona}.items():
+        if value and value != dict.fromkeys(value):
+            print(f"\n{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    for row in runs:
+        print(f"\nrun {row['id']}: {row['status']}, {row['turns']} turns")
+    return Exit.OK
+
+
+def _when(time_us: object) -> str:
+    from datetime import UTC, datetime  # noqa: PLC0415 -- for these actions only
+
+    return datetime.fromtimestamp(float(str(time_us)) / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,154 @@
+"""`oxios seed submit`: read the seed, carry it out while a person watches, say what came of it.
+
+Guarantees: the final answer (or one JSON object) is all that goes to stdout; the exit code is of the
+table in `oxios.exits`; Ctrl-C leaves a paused run behind and says how to go on with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kernel.errors import Invalid
+from kernel.handle.persona import PersonaDesk
+from kernel.ids import RunId
+from kernel.limits import SEED_BYTES_MAX
+from kernel.persona import Persona, load_personas, pick
+from ouroboros.criteria import is_near_miss, parse_criterion
+from ouroboros.execute import Commission, SeedResult, carry_out
+from ouroboros.seed import Seed, SeedSpec
+from ouroboros.seedfile import STDIN, SeedFile, read_seed
+from ouroboros.verdict import Verdict
+from ouroboros.workspace import Places, resolve_mounts
+from oxios.exits import Exit
+from oxios.frame import say
+from oxios.live import LiveView
+from oxios.paint import painter
+from oxios.session import run_kernel
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+    from kernel.jsontypes import JsonValue
+
+_EXITS: Final = {"finished": Exit.OK, "failed": Exit.RUN_FAILED, "paused": Exit.PAUSED, "cancelled": Exit.STOPPED}
+
+
+@dataclass(slots=True)
+class _Under:
+    """The run under way, for whoever interrupts it."""
+
+    run: RunId | None = None
+
+
+def submit(args: argparse.Namespace) -> int:
+    """Raises: OxiosError: the seed is wrong, a mount is refused, the kernel cannot be opened."""
+    stdin = sys.stdin.buffer.read(SEED_BYTES_MAX + 1) if args.seed == STDIN else b""
+    found = read_seed(args.seed, cwd=Path.cwd(), stdin=stdin)
+    spec = _overridden(found.spec, args)
+    _warn(spec, args)
+    under = _Under()
+    try:
+        return run_kernel(args, lambda kernel: _submit(args, kernel, found, spec, under), listen=True)
+    except KeyboardInterrupt:
+        if under.run is None:
+            raise
+        say(f"stopped; `oxios runs resume {under.run}` goes on from here, `oxios runs cancel {under.run}` ends it")
+        return Exit.STOPPED if args.exit_code else Exit.INTERRUPTED
+
+
+async def _submit(args: argparse.Namespace, kernel: Kernel, found: SeedFile, spec: SeedSpec, under: _Under) -> int:
+    home = kernel.settings.home
+    places = Places(cwd=Path.cwd(), user_home=Path.home(), kernel_home=home)
+    persona = await _persona(kernel, spec)
+    work = Commission(
+        seed=Seed.new(spec, kernel.clock.now_us()),
+        owner=kernel.operator,
+        mounts=resolve_mounts(spec.mounts, places, directory=found.directory, workspace=args.workspace),
+        persona=persona,
+        approve=args.approve,
+        source=found.source,
+    )
+    view = None if args.quiet else LiveView(painter(args, sys.stderr))
+
+    def started(run: RunId) -> None:
+        under.run = run
+        if view is not None:
+            kernel.bus.subscribe(run, view.event)
+
+    result = await carry_out(kernel, work, on_start=started, on_entry=view.entry if view else None)
+    code = exit_of_result(result, strict=args.exit_code)
+    _tell(args, result, work, code)
+    return code
+
+
+def exit_of_result(result: SeedResult, *, strict: bool) -> Exit:
+    """With `strict` (--exit-code), criteria that were not met are an exit code of their own."""
+    if strict and result.status == "finished" and result.passed is False:
+        return Exit.CRITERIA_FAILED
+    return _EXITS.get(result.status, Exit.RUN_FAILED)
+
+
+def result_json(result: SeedResult, work: Commission, code: Exit) -> dict[str, JsonValue]:
+    """The object of --json; its fields are stable."""
+    verdict = (result.verdict or Verdict.of(())).json()
+    return {
+        "run": result.run,
+        "seed": result.seed,
+        "status": result.status,
+        "note": result.note,
+        "passed": verdict["passed"],
+        "score": verdict["score"],
+        "output": result.output,
+        "findings": verdict["findings"],
+        "gaps": verdict["gaps"],
+        "turns": result.turns,
+        "tokens_in": result.usage.input_tokens,
+        "tokens_out": result.usage.output_tokens,
+        "cost_micro_usd": result.cost_micro_usd,
+        "model": result.model,
+        "persona": work.persona.id if work.persona else "",
+        "workspace": work.mounts[0].path,
+        "duration_ms": round(result.seconds * 1000),
+        "exit_code": int(code),
+    }
+
+
+def _tell(args: argparse.Namespace, result: SeedResult, work: Commission, code: Exit) -> None:
+    if args.json:
+        print(json.dumps(result_json(result, work, code), ensure_ascii=False))  # noqa: T201 -- data
+    elif result.output:
+        print(result.output)  # noqa: T201 -- data
+    sys.stdout.flush()
+    if result.status == "paused":
+        say(f"paused: {result.note}\ntry: oxios runs resume {result.run}")
+    elif result.status != "finished":
+        say(f"{result.status}: {result.note}\ntry: oxios runs show {result.run}")
+    elif result.verdict and result.verdict.gaps and args.quiet:
+        say("criteria not met:\n" + "\n".join(f"- {gap}" for gap in result.verdict.gaps))
+    seconds = f"{result.seconds:.1f} s"
+    usage = f"{result.usage.input_tokens} tokens in, {result.usage.output_tokens} out"
+    say(f"run {result.run}: {result.turns} turns, {usage}, {result.cost_micro_usd / 1e6:.6f} USD, {seconds}", args)
+
+
+async def _persona(kernel: Kernel, spec: SeedSpec) -> Persona | None:
+    home = kernel.settings.home
+    name = spec.persona or await PersonaDesk(kernel.journal, home, kernel.settings.persona.default).active()
+    return pick(load_personas(home), name) if name else None
+
+
+def _overridden(spec: SeedSpec, args: argparse.Namespace) -> SeedSpec:
+    flags = {key: value for key in ("model", "persona") if (value := getattr(args, key))}
+    if any(len(value) > 200 for value in flags.values()):  # noqa: PLR2004 -- the bound of the seed's own fields
+        raise Invalid("--model and --persona take a name of at most 200 characters", remedy="shorten it")
+    return spec.model_copy(update=flags)
+
+
+def _warn(spec: SeedSpec, args: argparse.Namespace) -> None:
+    for text in spec.criteria:
+        criterion = parse_criterion(text)
+        if is_near_miss(criterion):
+            say(f"warning: no program can decide {text!r}; `oxios seed new` lists the forms one can", args)
