@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kernel.capability import grants
+from kernel.directive import Mount
 from kernel.observe.metrics import describe_metrics
 from kernel.settings.spec import walk
 from kernel.settings.tree import Settings
@@ -81,12 +82,15 @@ def _claims(one: AnySyscall) -> str:
 
 
 def _grants() -> Iterator[str]:
-    rows = (
-        (_code(name), _code(entry.resource), entry.rights.letters())
-        for name in sorted(grants.GRANTS)
-        for entry in grants.instantiate(name, WORKSPACE)
-    )
-    return _table(f"Named grants, for a workspace at `{WORKSPACE}`", ("grant", "resource", "rights"), rows)
+    columns = ("resource", "rights")
+    for name, grant in grants.GRANTS.items():
+        items = grants.instantiate(grant, [Mount(WORKSPACE)])
+        rows = ((_code(resource), rights.letters()) for resource, rights in items)
+        yield from _table(f"Grant `{name}`, for a workspace at `{WORKSPACE}`", columns, rows)
+    roots = ((_code(resource), rights.letters()) for resource, rights in grants.operator_root())
+    yield from _table("The operator's root capabilities", columns, roots)
+    roles = ((_code(role), _code(grant)) for role, grant in sorted(grants.PERSONA_GRANTS.items()))
+    yield from _table("Grants that persona roles ask for", ("role", "grant"), roles)
 
 
 def _settings() -> Iterator[str]:

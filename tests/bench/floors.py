@@ -15,8 +15,8 @@ from tests.bench.measure import Stopwatch
 _SCHEMA = (
     "CREATE TABLE log (seq INTEGER PRIMARY KEY, principal TEXT, stream TEXT, kind TEXT, digest TEXT, payload BLOB)"
 )
-_INSERT = "INSERT INTO log (principal, stream, kind, digest, payload) VALUES (?, ?, ?, ?, ?)"
-_Row = tuple[str, str, str, str, bytes]
+INSERT = "INSERT INTO log (principal, stream, kind, digest, payload) VALUES (?, ?, ?, ?, ?)"
+Row = tuple[str, str, str, str, bytes]
 
 
 def open_log(path: Path) -> sqlite3.Connection:
@@ -28,7 +28,7 @@ def open_log(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def row(payload: bytes) -> _Row:
+def row(payload: bytes) -> Row:
     return ("agent:r0", "r0", "call.intent", hashlib.sha256(payload).hexdigest(), payload)
 
 
@@ -37,7 +37,7 @@ class GroupLog:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._pending: list[tuple[_Row, asyncio.Future[None]]] = []
+        self._pending: list[tuple[Row, asyncio.Future[None]]] = []
         self._wanted = asyncio.Event()
 
     async def append(self, payload: bytes) -> None:
@@ -53,7 +53,7 @@ class GroupLog:
             self._wanted.clear()
             batch, self._pending = self._pending, []
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(_INSERT, [made for made, _ in batch])
+            self._connection.executemany(INSERT, [made for made, _ in batch])
             self._connection.execute("COMMIT")
             for _, done in batch:
                 done.set_result(None)
@@ -91,7 +91,7 @@ def read_and_hash_per_s(folder: Path, *, entries: int, payload: bytes) -> float:
     path = folder / "read.db"
     with closing(open_log(path)) as connection:
         connection.execute("BEGIN")
-        connection.executemany(_INSERT, [row(payload)] * entries)
+        connection.executemany(INSERT, [row(payload)] * entries)
         connection.execute("COMMIT")
         watch = Stopwatch()
         for found in connection.execute("SELECT seq, digest, payload FROM log ORDER BY seq"):

@@ -13,7 +13,7 @@ from kernel.ids import agent, new_run_id
 from kernel.journal.entry import Draft
 from kernel.journal.log import Journal, open_journal
 from tests.bench import floors
-from tests.bench.measure import Figure, Stopwatch, paired
+from tests.bench.measure import Figure, Stopwatch, from_pairs, paired
 
 WRITERS = 64
 APPENDS_PER_S_MIN = 5_000
@@ -47,25 +47,22 @@ def appends_per_s(folder: Path, entries: int) -> float:
     home = fresh_home(folder)
 
     async def run() -> float:
-        rate = 0.0
         store = SqliteStore(home / "journal" / "oxios.db")
         async with open_journal(store, home, SystemClock(), {}) as journal:
             watch = Stopwatch()
             await fill(journal, entries)
-            rate = entries / watch.read().wall_s
-        return rate
+            return entries / watch.read().wall_s
+        raise AssertionError("the block above returns")
 
     return anyio.run(run)
 
 
 def append_figure(folder: Path, *, entries: int, repetitions: int) -> Figure:
     payload = b"x" * PAYLOAD_BYTES
-    value, floor, ratio = paired(
+    pairs = paired(
         lambda: appends_per_s(folder, entries),
         lambda: floors.group_commit_per_s(folder, writers=WRITERS, entries=entries, payload=payload),
         repetitions,
     )
-    return Figure(
-        f"journal, {WRITERS} writers", "durable entries/s", value, floor, "group commit, bare SQLite",
-        APPENDS_PER_S_MIN, at_least=True, ratio=ratio,
-    )  # fmt: skip
+    name = f"journal, {WRITERS} writers"
+    return from_pairs(name, "durable entries/s", pairs, "bare group commit", APPENDS_PER_S_MIN, at_least=True)

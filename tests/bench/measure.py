@@ -58,18 +58,27 @@ class Stopwatch:
         return Spent(time.perf_counter() - self._wall, time.process_time() - self._cpu)
 
 
-def paired(candidate: Measured, floor: Measured, repetitions: int) -> tuple[float, float, float]:
-    """Medians of candidate, floor and candidate ÷ floor, measured in turns."""
-    pairs = [(candidate(), floor()) for _ in range(repetitions)]
-    return (
+def paired(candidate: Measured, floor: Measured, repetitions: int) -> list[tuple[float, float]]:
+    """Candidate and floor, measured in turns."""
+    return [(candidate(), floor()) for _ in range(repetitions)]
+
+
+def from_pairs(
+    name: str, unit: str, pairs: Sequence[tuple[float, float]], floor_name: str, bound: float | None, *,
+    at_least: bool = False, bounds_ratio: bool = False,
+) -> Figure:  # fmt: skip
+    """A figure of candidates and floors that were measured in turns: medians of each and of their ratios."""
+    return Figure(
+        name,
+        unit,
         statistics.median(value for value, _ in pairs),
-        statistics.median(bare for _, bare in pairs),
-        statistics.median(value / bare for value, bare in pairs),
+        statistics.median(floor for _, floor in pairs),
+        floor_name,
+        bound,
+        at_least=at_least,
+        bounds_ratio=bounds_ratio,
+        ratio=statistics.median(value / floor for value, floor in pairs),
     )
-
-
-def median(measured: Measured, repetitions: int) -> float:
-    return statistics.median(measured() for _ in range(repetitions))
 
 
 def table(figures: Sequence[Figure]) -> str:

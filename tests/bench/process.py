@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.measure import Figure, median, paired
+from tests.bench.measure import Figure, from_pairs, paired
+from tests.bench.model_process import model_server, provider_at
 
+EMPTY = "empty Python"
 HELP_CPU_S_MAX = 0.3
+RUN_CPU_S_MAX = 0.9
+RUN_RSS_MB_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,30 @@ def bare() -> Usage:
 def help_cpu(repetitions: int) -> Figure:
     """CPU seconds of `oxios --help`, the whole process."""
     command = [sys.executable, "-m", "oxios", "--help"]
-    value, floor, ratio = paired(lambda: usage_of(command).cpu_s, lambda: bare().cpu_s, repetitions)
-    return Figure("`oxios --help`", "s of CPU", value, floor, "`python -c pass`", HELP_CPU_S_MAX, ratio=ratio)
+    pairs = paired(lambda: usage_of(command).cpu_s, lambda: bare().cpu_s, repetitions)
+    return from_pairs("`oxios --help`", "s of CPU", pairs, EMPTY, HELP_CPU_S_MAX)
 
 
-def peak_mb(command: list[str], repetitions: int) -> float:
-    return median(lambda: usage_of(command).rss_mb, repetitions)
+def one_request(folder: Path, url: str) -> Usage:
+    """A whole `oxios seed submit` in an empty home, with one model request."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    (place / "workspace").mkdir()
+    seed = place / "seed.toml"
+    seed.write_text('goal = "Say that it is done."\n', encoding="utf-8")
+    env = {**os.environ, "OXIOS_HOME": str(place / "home"), "NO_COLOR": "1", **provider_at(url)}
+    command = [sys.executable, "-m", "oxios", "seed", "submit", str(seed), "--workspace", str(place / "workspace")]
+    used = usage_of([*command, "--exit-code"], cwd=place, env=env)
+    shutil.rmtree(place)
+    return used
+
+
+def one_request_figures(folder: Path, repetitions: int) -> list[Figure]:
+    """CPU seconds and peak memory of that process, each beside an empty Python."""
+    with model_server(0) as url:
+        pairs = [(one_request(folder, url), bare()) for _ in range(repetitions)]
+    cpu = [(ours.cpu_s, empty.cpu_s) for ours, empty in pairs]
+    memory = [(ours.rss_mb, empty.rss_mb) for ours, empty in pairs]
+    return [
+        from_pairs("a run of one request, whole process", "s of CPU", cpu, EMPTY, RUN_CPU_S_MAX),
+        from_pairs("a run of one request, peak memory", "MB", memory, EMPTY, RUN_RSS_MB_MAX),
+    ]

@@ -1,0 +1,89 @@
+"""The floor of a tool round: a loop that talks to the model, reads the file and commits one row, and nothing else.
+
+python -m tests.bench.bare_loop URL FOLDER ROUNDS [RUNS]     prints what it took, as JSON
+
+Each message is encoded once. The commit is SQLite's, durable, one a round, on the loop's own thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+
+from tests.bench import floors
+from tests.bench.measure import Spent, Stopwatch
+from tests.bench.model_process import MODEL, PATH
+
+_TOOL: dict[str, Any] = {
+    "name": "read",
+    "description": "Read a text file.",
+    "parameters": {"type": "object", "properties": {}},
+}
+_HEAD = json.dumps({
+    "model": MODEL, "stream": True, "stream_options": {"include_usage": True},
+    "tools": [{"type": "function", "function": _TOOL}],
+})  # fmt: skip
+WARM_ROUNDS = 3
+
+
+async def _reply(session: aiohttp.ClientSession, url: str, messages: list[bytes]) -> dict[str, Any]:
+    """The assembled assistant message."""
+    body = _HEAD[:-1].encode() + b', "messages": [' + b",".join(messages) + b"]}"
+    text, calls = "", list[dict[str, Any]]()
+    headers = {"Content-Type": "application/json"}
+    async with session.post(f"{url}/chat/completions", data=body, headers=headers) as response:
+        async for line in response.content:
+            if not line.startswith(b"data: {"):
+                continue
+            for choice in json.loads(line[6:])["choices"]:
+                delta = choice["delta"]
+                text += delta.get("content") or ""
+                for part in delta.get("tool_calls", ()):
+                    if "id" in part:
+                        calls.append(part)
+                    else:
+                        calls[part["index"]]["function"]["arguments"] += part["function"]["arguments"]
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    return {**message, "tool_calls": calls} if calls else message
+
+
+async def _run(session: aiohttp.ClientSession, url: str, folder: Path, log: sqlite3.Connection, rounds_max: int) -> int:
+    """Rounds done."""
+    messages = [json.dumps({"role": "user", "content": f"Read {PATH} until you know it by heart."}).encode()]
+    for number in range(rounds_max):
+        message = await _reply(session, url, messages)
+        messages.append(json.dumps(message).encode())
+        if "tool_calls" not in message:
+            return number
+        for call in message["tool_calls"]:
+            path = folder / json.loads(call["function"]["arguments"])["path"]
+            content = path.read_text(encoding="utf-8")
+            messages.append(json.dumps({"role": "tool", "tool_call_id": call["id"], "content": content}).encode())
+        log.execute(floors.INSERT, floors.row(messages[-1]))
+    return rounds_max
+
+
+async def main(url: str, folder: Path, rounds: int, runs: int) -> Spent:
+    """What `runs` conversations at once took; a short one before them warms everything up."""
+    with closing(floors.open_log(folder / "bare.db")) as log:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            await _run(session, url, folder, log, WARM_ROUNDS)
+            watch = Stopwatch()
+            async with anyio.create_task_group() as group:
+                for _ in range(runs):
+                    group.start_soon(_run, session, url, folder, log, rounds + 1)
+            return watch.read()
+
+
+if __name__ == "__main__":
+    _url, _folder, _rounds, *_rest = sys.argv[1:]
+    _spent = anyio.run(main, _url, Path(_folder), int(_rounds), int(_rest[0]) if _rest else 1)
+    print(json.dumps(asdict(_spent)))

@@ -1,0 +1,136 @@
+"""A tool round with everything on, beside a bare loop against the same model server.
+
+Candidate and floor are processes of their own, measured from inside after a warm start; syncs are
+counted by strace over the whole process, and taken as the difference between a long and a short
+conversation, so that starting and stopping do not count. Bytes are taken the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.measure import Figure, Spent, from_pairs
+from tests.bench.model_process import PATH, model_server
+
+BARE = "bare loop"
+SHORT, LONG, MANY = 10, 200, 100
+CPU_MS_MAX = 1.5
+WALL_RATIO_MAX = 1.3
+SYNCS_MAX = 2.5
+SYNCS_AT_ONCE_MAX = 0.2
+STORE_BYTES_MAX = 3_000
+NOTES = "One line of the notes.\n" * 5
+_TIMEOUT_S = 300
+_COUNTED = re.compile(
+    r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(?:fsync|fdatasync|msync|sync_file_range)$", re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One measured process."""
+
+    spent: Spent
+    rounds: int
+    syncs: int = 0
+    store_bytes: int = 0
+
+    @property
+    def cpu_ms(self) -> float:
+        return self.spent.cpu_s / self.rounds * 1e3
+
+    @property
+    def wall_ms(self) -> float:
+        return self.spent.wall_s / self.rounds * 1e3
+
+
+def trial(module: str, folder: Path, *, rounds: int, runs: int = 1, traced: bool = False) -> Trial:
+    """One process of `module` in a fresh folder. Raises: CalledProcessError, where it fails."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    (place / "workspace").mkdir()
+    (place / "workspace" / PATH).write_text(NOTES, encoding="utf-8")
+    counts = place / "strace"
+    tracer = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync,msync,sync_file_range", "-o", str(counts)]
+    with model_server(rounds) as url:
+        done = subprocess.run(
+            [*(tracer if traced else []), sys.executable, "-m", module, url, str(place), str(rounds), str(runs)],
+            capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, module, done.stdout, done.stderr)
+    syncs = syncs_of(counts.read_text(encoding="utf-8")) if traced else 0
+    store = sum(path.stat().st_size for path in place.glob("home/journal/*"))
+    shutil.rmtree(place)
+    return Trial(Spent(**json.loads(done.stdout.splitlines()[-1])), rounds * runs, syncs, store)
+
+
+def syncs_of(report: str) -> int:
+    """All syncs in a summary of strace."""
+    return sum(map(int, _COUNTED.findall(report)))
+
+
+def can_count_syncs() -> bool:
+    """Where strace is there and may trace."""
+    return (
+        shutil.which("strace") is not None
+        and not subprocess.run(["strace", "-c", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode
+    )
+
+
+def _pairs(folder: Path, rounds: int, runs: int, repetitions: int) -> list[tuple[Trial, Trial]]:
+    return [
+        (
+            trial("tests.bench.kernel_loop", folder, rounds=rounds, runs=runs),
+            trial("tests.bench.bare_loop", folder, rounds=rounds, runs=runs),
+        )
+        for _ in range(repetitions)
+    ]
+
+
+def round_figures(folder: Path, repetitions: int) -> list[Figure]:
+    """CPU and wall time of a round, in a short and in a long conversation."""
+    figures: list[Figure] = []
+    for rounds in (SHORT, LONG):
+        pairs = _pairs(folder, rounds, 1, repetitions)
+        cpu = [(ours.cpu_ms, bare.cpu_ms) for ours, bare in pairs]
+        wall = [(ours.wall_ms, bare.wall_ms) for ours, bare in pairs]
+        figures += [
+            from_pairs(f"tool round of {rounds}, CPU", "ms", cpu, BARE, CPU_MS_MAX),
+            from_pairs(f"tool round of {rounds}, wall", "ms", wall, BARE, WALL_RATIO_MAX, bounds_ratio=True),
+        ]
+    return figures
+
+
+def at_once_figures(folder: Path, repetitions: int) -> list[Figure]:
+    """CPU and wall time of a round where many runs go on at once."""
+    pairs = _pairs(folder, SHORT, MANY, repetitions)
+    cpu = [(ours.cpu_ms, bare.cpu_ms) for ours, bare in pairs]
+    rate = [(MANY / ours.spent.wall_s, MANY / bare.spent.wall_s) for ours, bare in pairs]
+    return [
+        from_pairs(f"{MANY} runs at once, CPU of a round", "ms", cpu, BARE, None),
+        from_pairs(f"{MANY} runs of {SHORT} rounds at once", "runs/s", rate, BARE, None),
+    ]
+
+
+def sync_figures(folder: Path) -> list[Figure]:
+    """Syncs and stored bytes of a round; counts, so one pass is enough."""
+    short, long = (trial("tests.bench.kernel_loop", folder, rounds=rounds, traced=True) for rounds in (SHORT, LONG))
+    # The warming run has as many rounds as the measured one.
+    rounds = 2 * (long.rounds - short.rounds)
+    one = trial("tests.bench.kernel_loop", folder, rounds=SHORT, traced=True)
+    many = trial("tests.bench.kernel_loop", folder, rounds=SHORT, runs=MANY + 1, traced=True)
+    return [
+        Figure("syncs of a round", "fsync", (long.syncs - short.syncs) / rounds, bound=SYNCS_MAX),
+        Figure(
+            f"syncs of a round, {MANY} runs at once", "fsync", (many.syncs - one.syncs) / (many.rounds - one.rounds),
+            bound=SYNCS_AT_ONCE_MAX,
+        ),
+        Figure("store", "bytes a round", (long.store_bytes - short.store_bytes) / rounds, bound=STORE_BYTES_MAX),
+    ]  # fmt: skip

@@ -1,0 +1,89 @@
+"""The measuring itself: what is counted is really done, and the table says what was measured. Nothing is timed here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.bench import floors, gate, journal, process, rounds
+from tests.bench.measure import Figure, from_pairs, paired, table
+
+
+def test_a_figure_is_met_on_its_side_of_the_bound() -> None:
+    """At most, at least and a ratio are each judged on the right side; nothing asked is neither."""
+    assert Figure("a", "s", 1.0, bound=1.0).met
+    assert Figure("a", "s", 1.1, bound=1.0).met is False
+    assert Figure("a", "1/s", 0.9, bound=1.0, at_least=True).met is False
+    assert Figure("a", "s", 9.0, bound=1.3, bounds_ratio=True, ratio=1.2).met
+    assert Figure("a", "s", 9.0).met is None
+
+
+def test_the_ratio_is_the_median_of_the_pairs() -> None:
+    """A repetition that the machine slowed down for both does not move the ratio."""
+    figure = from_pairs("a", "s", [(2.0, 1.0), (20.0, 10.0), (4.0, 2.0)], "floor", None)
+    assert (figure.value, figure.floor, figure.ratio) == (4.0, 2.0, 2.0)
+
+
+def test_candidate_and_floor_take_turns() -> None:
+    """Each repetition measures both, the candidate first."""
+    order: list[str] = []
+
+    def measured(name: str) -> Callable[[], float]:
+        return lambda: float(len(order)) if order.append(name) is None else 0.0
+
+    assert paired(measured("candidate"), measured("floor"), 2) == [(1.0, 2.0), (3.0, 4.0)]
+    assert order == ["candidate", "floor"] * 2
+
+
+def test_the_table_names_what_is_not_met() -> None:
+    """A reader sees at once which figure misses what was asked."""
+    page = table([Figure("slow", "s", 2.0, 1.0, "floor", 1.0, ratio=2.0), Figure("free", "s", 1234.5)])
+    assert "| slow | 2 s | ≤ 1: **not met** | 1 (floor) | 2.00 |" in page
+    assert "| free | 1,234 s |  |  |  |" in page
+
+
+@pytest.mark.parametrize("module", ["tests.bench.bare_loop", "tests.bench.kernel_loop"])
+def test_a_trial_does_every_round(module: str, tmp_path: Path) -> None:
+    """Candidate and floor alike end a conversation of the asked length, or fail aloud."""
+    done = rounds.trial(module, tmp_path, rounds=4, runs=2)
+    assert done.rounds == 8
+    assert done.spent.cpu_s > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_journal_and_gate_are_measured(tmp_path: Path) -> None:
+    """A short pass of each ends with a positive figure beside a positive floor."""
+    figures = [
+        journal.append_figure(tmp_path, entries=640, repetitions=1),
+        journal.verify_figure(tmp_path, entries=640, repetitions=1),
+        gate.decision_figure(tmp_path, decisions=20, repetitions=1),
+    ]
+    assert all(figure.value > 0 and figure.floor and figure.ratio for figure in figures)
+
+
+def test_a_group_commit_stores_every_row(tmp_path: Path) -> None:
+    """The floor of the journal is honest: it really waits for each of its rows."""
+    assert floors.group_commit_per_s(tmp_path, writers=4, entries=40, payload=b"x") > 0
+    assert floors.read_and_hash_per_s(tmp_path, entries=40, payload=b"x") > 0
+    assert not list(tmp_path.glob("*.db"))
+
+
+def test_a_process_is_measured_by_the_system() -> None:
+    """CPU time and peak memory of a child are its own, and its output is kept."""
+    used = process.usage_of([shutil.which("sh") or "sh", "-c", "echo said"])
+    assert used.output == "said\n"
+    assert used.rss_mb > 0
+
+
+def test_syncs_are_read_from_strace() -> None:
+    """Counts of each kind of sync are added up; lines of other calls are not counted."""
+    report = (
+        "% time     seconds  usecs/call     calls    errors syscall\n"
+        " 90.00    0.100000          10        12           fdatasync\n"
+        " 10.00    0.010000          10         3         1 fsync\n"
+        "100.00    0.110000          20        15         1 total\n"
+    )
+    assert rounds.syncs_of(report) == 15
