@@ -33,7 +33,10 @@ ENTRIES_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric family. `fed_by` are the entry kinds that move it; `*` is every committed entry."""
+    """One metric family. `fed_by` are the entry kinds that move it; `*` is every committed entry.
+
+    A `live` one counts commits as they happen, which a replay of the past cannot know.
+    """
 
     name: str
     kind: MetricKind
@@ -41,6 +44,7 @@ class Metric:
     doc: str
     fed_by: tuple[str, ...]
     buckets: tuple[float, ...] = ()
+    live: bool = False
 
 
 def _counter(name: str, doc: str, *fed_by: str, labels: tuple[str, ...] = ()) -> Metric:
@@ -51,15 +55,21 @@ def _gauge(name: str, doc: str, *fed_by: str) -> Metric:
     return Metric(f"oxios_{name}", "gauge", (), doc, fed_by)
 
 
-def _histogram(
-    name: str, doc: str, *fed_by: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = SECONDS_BUCKETS
-) -> Metric:
-    return Metric(f"oxios_{name}", "histogram", labels, doc, fed_by, buckets)
+def _seconds(name: str, doc: str, *fed_by: str, labels: tuple[str, ...]) -> Metric:
+    return Metric(f"oxios_{name}", "histogram", labels, doc, fed_by, SECONDS_BUCKETS)
 
 
 METRICS: Final[tuple[Metric, ...]] = (
     _counter("journal_entries_total", "Entries committed, by kind.", "*", labels=("kind",)),
-    _histogram("journal_commit_batch_entries", "Entries of one commit.", "*", buckets=ENTRIES_BUCKETS),
+    Metric(
+        "oxios_journal_commit_batch_entries",
+        "histogram",
+        (),
+        "Entries of one commit.",
+        ("*",),
+        ENTRIES_BUCKETS,
+        live=True,
+    ),
     _counter("kernel_boots_total", "Times the kernel was started.", "kernel.booted"),
     _gauge("agents_running", "Runs under way.", "run.started", "run.resumed", "run.paused", "run.finished"),
     _counter("agents_forked_total", "Runs started.", "run.started"),
@@ -69,7 +79,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     _counter("runs_total", "Runs ended, by status.", "run.finished", labels=("status",)),
     _counter("llm_calls_total", "Model requests.", "model.request", labels=("model",)),
     _counter("llm_errors_total", "Model requests that failed.", "model.failed", labels=("model",)),
-    _histogram("llm_duration_seconds", "From request to the end of the reply.", "model.reply", labels=("model",)),
+    _seconds("llm_duration_seconds", "From request to the end of the reply.", "model.reply", labels=("model",)),
     _counter(
         "llm_tokens_total",
         "Tokens as the provider reported them: in, out, cached (a part of in).",
@@ -86,7 +96,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         labels=("tool", "outcome"),
     ),
     _counter("tool_errors_total", "Tool calls that ran and failed.", "call.outcome", labels=("tool",)),
-    _histogram("tool_duration_seconds", "From permit to outcome.", "call.outcome", labels=("tool",)),
+    _seconds("tool_duration_seconds", "From permit to outcome.", "call.outcome", labels=("tool",)),
     _counter("calls_in_doubt_total", "Calls of which nobody knows whether they happened.", "call.in_doubt"),
     _counter("calls_undone_total", "Writes taken back.", "call.undone"),
     _counter("denials_total", "Refusals, by the layer of the gate.", "call.denied", labels=("layer",)),

@@ -21,19 +21,26 @@ if TYPE_CHECKING:
 
 LABEL_SETS_MAX: Final = 200
 LABEL_CHARS_MAX: Final = 80
+AMOUNT_MAX: Final = 10**15
 OTHER: Final = "other"
 
 Handler: TypeAlias = Callable[["Metrics", JsonObject, Entry], None]
 
 
 class Metrics:
-    """One registry of the metrics in `METRICS`; subscribe `observe` to the journal."""
+    """One registry of the metrics in `METRICS`; subscribe `observe` to the journal.
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    With `live` False it is for a journal's past: `replay` each entry, and the metrics that only the
+    moment of a commit can move are left out rather than shown as 0.
+    """
+
+    def __init__(self, *, live: bool = True) -> None:
         from prometheus_client import CollectorRegistry as Registry  # noqa: PLC0415 -- 50 ms, where nobody measures
 
-        self.registry = registry or Registry()
-        self._by_name = {metric.name: _collector(metric, self.registry) for metric in METRICS}
+        self.registry = Registry()
+        self._by_name = {
+            metric.name: _collector(metric, self.registry) for metric in METRICS if live or not metric.live
+        }
         self._seen: dict[str, set[tuple[str, ...]]] = {}
         self._running: set[str] = set()
         self._waiting: set[str] = set()
@@ -111,9 +118,9 @@ def _text(payload: JsonObject, name: str) -> str:
 
 
 def _amount(payload: JsonObject, name: str) -> float:
-    """A counter only goes up, so what is missing, negative or no number counts as 0."""
+    """A counter only goes up, so what is missing, negative, absurd or no number counts as 0."""
     value = payload.get(name)
-    return max(0.0, float(value)) if isinstance(value, (int, float)) else 0.0
+    return float(value) if isinstance(value, (int, float)) and 0 <= value <= AMOUNT_MAX else 0.0
 
 
 def _booted(metrics: Metrics, _payload: JsonObject, _entry: Entry) -> None:

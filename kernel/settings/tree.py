@@ -37,8 +37,8 @@ _KEY_ENV = Text(r"(?:[A-Z_][A-Z0-9_]{0,127})?", _ENV_NAME.describe, quoted=False
 _HTTP = r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?"
 _BASE_URL = Text(rf"(?:{_HTTP})?", "an http(s) URL without user, password or query", quoted=False)
 _JOURNAL_URL = Text(
-    r"(?:(?:postgresql|sqlite)(?:\+[a-z]+)?://(?:[^\s:@/?]+@)?[^\s@?]*(?:\?[^\s@]*)?)?",
-    '"" (SQLite in the home), or a sqlite:// or postgresql:// URL without a password '
+    r"(?:sqlite:///[^\s?#]+|postgresql://(?:[^\s:@/?]+@)?[^\s@?]*(?:\?[^\s@]*)?)?",
+    '"" (SQLite in the home), "sqlite:///ABSOLUTE/PATH", or a postgresql:// URL without a password '
     "(libpq reads PGPASSWORD and ~/.pgpass)",
     quoted=False,
 )
