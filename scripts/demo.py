@@ -1,4 +1,4 @@
-"""Carry out the sample Seed in a fresh workspace and home under .run/, verify the journal, list what was made."""
+"""Carry out the sample Seed in a fresh workspace and home below .run/ (of DIR, if given), and verify the journal."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PLACE = ROOT / ".run"
+SAMPLE = "oxios/samples/welcome.toml"
 STEPS = (
-    ("oxios", "seed", "submit", "oxios/samples/welcome.toml", "--workspace", ".run/workspace", "--exit-code"),
+    ("oxios", "seed", "submit", SAMPLE, "--workspace", ".run/workspace", "--exit-code"),
     ("oxios", "audit", "verify"),
 )
 
 
-def main() -> int:
-    shutil.rmtree(PLACE, ignore_errors=True)
-    (PLACE / "workspace").mkdir(parents=True)
-    program = Path(sys.executable).with_name("oxios")
-    env = {**os.environ, "OXIOS_HOME": str(PLACE / "home")}
+def main(place: Path) -> int:
+    shutil.rmtree(place / ".run", ignore_errors=True)
+    workspace = place / ".run" / "workspace"
+    workspace.mkdir(parents=True)
+    program = str(Path(sys.executable).with_name("oxios"))
+    env = {**os.environ, "OXIOS_HOME": str(place / ".run" / "home")}
     subprocess.run([sys.executable, ROOT / "scripts" / "machine.py", "bubblewrap"], check=False)
     for step in STEPS:
         print(f"$ {' '.join(step)}", flush=True)
-        done = subprocess.run([program, *step[1:]], cwd=ROOT, env=env, check=False)
+        command = [program, *(str(ROOT / word) if word == SAMPLE else word for word in step[1:])]
+        done = subprocess.run(command, cwd=place, env=env, check=False)
         if done.returncode:
             return done.returncode
-        print(flush=True)
-    print("$ ls .run/workspace")
-    print("\n".join(sorted(str(path.relative_to(PLACE / "workspace")) for path in PLACE.glob("workspace/**/*"))))
+    print("$ find .run/workspace -type f")
+    print("\n".join(sorted(str(path.relative_to(place)) for path in workspace.rglob("*") if path.is_file())))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(sys.argv[1]).resolve() if sys.argv[1:] else ROOT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,14 +13,14 @@ BETWEEN = re.compile(r"(<!-- make run: begin.*?-->\n).*?(<!-- make run: end -->)
 
 
 def main() -> int:
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "demo.py"], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    env = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    command = [sys.executable, ROOT / "scripts" / "demo.py"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env)
     if done.returncode:
-        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+        print(done.stdout, file=sys.stderr)
         return done.returncode
     readme = ROOT / "README.md"
-    shown = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    shown = "\n".join(line.rstrip() for line in done.stdout.replace(f"{ROOT}/", "").strip().splitlines())
     text = BETWEEN.sub(lambda found: f"{found[1]}\n```\n{shown}\n```\n\n{found[2]}", readme.read_text(encoding="utf-8"))
     readme.write_text(text, encoding="utf-8")
     return 0

@@ -1,0 +1,47 @@
+"""`make run` does what the README shows: its output is run again and compared line by line."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BETWEEN = re.compile(r"<!-- make run: begin.*?-->\n+```\n(.*?)\n```\n+<!-- make run: end -->", re.DOTALL)
+VARYING = (
+    (re.compile(r"\b[a-z]{1,2}[0-9a-hjkmnp-tv-z]{9}-[0-9a-hjkmnp-tv-z]{7}\b"), "ID"),
+    (re.compile(r"\b[0-9a-f]{8,64}…?(?![\w-])"), "DIGEST"),
+    (re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?"), "TIME"),
+    (re.compile(r"\b\d+(\.\d+)? ?(ms|s|µs|entries/s)\b"), "DURATION"),
+    (re.compile(r"[ \t]+"), " "),
+)
+TIMEOUT_S = 120
+
+
+def steady(output: str) -> list[str]:
+    """The lines without what differs from run to run: ids, digests, times, durations, widths."""
+    for pattern, word in VARYING:
+        output = pattern.sub(word, output)
+    return [line.strip() for line in output.strip().splitlines()]
+
+
+def test_the_readme_shows_what_make_run_prints(tmp_path: Path) -> None:
+    """The sample's steps, verdicts, verification and files are those the README shows."""
+    env = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "demo.py", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    shown = BETWEEN.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown, "run make readme"
+    assert steady(done.stdout.replace(f"{tmp_path}/", "").replace(f"{ROOT}/", "")) == steady(shown[1])
+
+
+def test_what_differs_between_runs_is_left_out_of_the_comparison() -> None:
+    """Ids, digests and durations are levelled; words and counts are not."""
+    first, second = "run r01k3v8n5w-4tq9x2m: 3 files, 1.2 s", "run r01k3v8n5x-aaaaaaa: 3 files, 0.9 s"
+    assert steady(first) == steady(second)
+    assert steady("3 files") != steady("4 files")
