@@ -1,0 +1,160 @@
+"""`oxios approvals`: what agents asked, what was answered, and what is allowed for always."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from kernel.errors import NotFound
+from oxios.exits import Exit
+from oxios.frame import colour_wanted, say
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+    from kernel.jsontypes import JsonValue
+
+NAME = "approvals"
+HELP = "list and answer what agents asked, and see what is allowed for always"
+
+Fields: TypeAlias = "Mapping[str, Any]"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    places = parser.add_subparsers(title="what to do", metavar="ACTION", dest="action")
+    listing = places.add_parser("list", help="questions: those that wait for an answer, or all")
+    which = listing.add_mutually_exclusive_group()
+    which.add_argument("--pending", action="store_true", help="only those that stand now")
+    which.add_argument("--all", action="store_true", help="answered ones too")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    showing = places.add_parser("show", help="one question whole")
+    showing.add_argument("id", metavar="ID")
+    showing.add_argument("--json", action="store_true", help="as JSON")
+    allowing = places.add_parser("allow", help="allow it: once, or as the flag says")
+    allowing.add_argument("id", metavar="ID")
+    how_long = allowing.add_mutually_exclusive_group()
+    how_long.add_argument("--run", action="store_true", help="for the rest of its run")
+    how_long.add_argument("--always", action="store_true", help="for every run of yours, until you forget it")
+    denying = places.add_parser("deny", help="deny it")
+    denying.add_argument("id", metavar="ID")
+    denying.add_argument("--reason", default="", help="what the agent is told")
+    standing = places.add_parser("standing", help="what is allowed for always")
+    standing.add_argument("--json", action="store_true", help="as JSON")
+    forgetting = places.add_parser("forget", help="take back what is allowed for always")
+    forgetting.add_argument("key", metavar="KEY", help="as `oxios approvals standing` lists it")
+
+
+def run(args: argparse.Namespace) -> int:
+    from oxios.session import run_kernel  # noqa: PLC0415 -- `oxios --help` needs no kernel
+
+    action = _ACTIONS[args.action or "list"]
+    return run_kernel(args, lambda kernel: action(kernel, args))
+
+
+async def _list(kernel: Kernel, args: argparse.Namespace) -> int:
+    pending = bool(getattr(args, "pending", False))
+    found = await _call(kernel, "approvals.list", {"pending_only": pending})
+    rows = cast("list[Fields]", found["approvals"])
+    if not pending and not getattr(args, "all", False):
+        rows = [row for row in rows if row["status"] in {"pending", "denied", "expired", "allowed"}]
+    if getattr(args, "json", False):
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return Exit.OK
+    if not rows:
+        say("nothing was asked" if getattr(args, "all", False) else "nothing waits for an answer", args)
+        return Exit.OK
+    head = ("ID", "STATUS", "RUN", "TOOL", "TARGET")
+    _table(head, [(row["id"], row["status"], row["run"], row["question"]["tool"], _target(row)) for row in rows], args)
+    return Exit.OK
+
+
+async def _show(kernel: Kernel, args: argparse.Namespace) -> int:
+    row = await _call(kernel, "approvals.show", {"approval": args.id})
+    if args.json:
+        print(json.dumps(row, ensure_ascii=False, indent=2))
+        return Exit.OK
+    question = cast("Fields", row["question"])
+    said = f"{row['choice']} by {row['answered_by']}" if row["choice"] else ""
+    lines = {
+        "id": row["id"],
+        "status": row["status"],
+        "run": row["run"],
+        "call": row["call"],
+        "tool": question["tool"],
+        "target": question["target"],
+        "why": question["why"],
+        "enables": question["enables"],
+        "undo": "can be undone" if question["undoable"] else "cannot be undone",
+        "answer": f"{said}: {row['reason']}" if row["reason"] else said,
+    }
+    for name, text in lines.items():
+        if text:
+            print(f"{name:8} {text}")
+    return Exit.OK
+
+
+async def _allow(kernel: Kernel, args: argparse.Namespace) -> int:
+    choice = "always" if args.always else "run" if args.run else "once"
+    row = await _call(kernel, "approvals.answer", {"approval": args.id, "choice": choice})
+    if row["status"] == "allowed" and row["run"]:
+        say(f"allowed; `oxios runs resume {row['run']}` goes on with it", args)
+    return Exit.OK
+
+
+async def _deny(kernel: Kernel, args: argparse.Namespace) -> int:
+    await _call(kernel, "approvals.answer", {"approval": args.id, "choice": "deny", "reason": args.reason})
+    say("denied", args)
+    return Exit.OK
+
+
+async def _standing(kernel: Kernel, args: argparse.Namespace) -> int:
+    found = cast("list[Fields]", (await _call(kernel, "approvals.standing", {}))["standing"])
+    if args.json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    elif found:
+        _table(
+            ("KEY", "CAPABILITY", "BECAUSE OF"),
+            [(one["key"], one["capability"], one["approval"]) for one in found],
+            args,
+        )
+    else:
+        say("nothing is allowed for always", args)
+    return Exit.OK
+
+
+async def _forget(kernel: Kernel, args: argparse.Namespace) -> int:
+    await _call(kernel, "approvals.forget", {"key": args.key})
+    say(f"{args.key} is asked about again", args)
+    return Exit.OK
+
+
+_ACTIONS: dict[str, Callable[[Kernel, argparse.Namespace], Awaitable[int]]] = {
+    "list": _list,
+    "show": _show,
+    "allow": _allow,
+    "deny": _deny,
+    "standing": _standing,
+    "forget": _forget,
+}
+
+
+async def _call(kernel: Kernel, name: str, arguments: Mapping[str, JsonValue]) -> Fields:
+    """Raises: NotFound, Conflict, AccessDenied: as the syscall."""
+    if "approval" in arguments and not str(arguments["approval"]).startswith("p"):
+        raise NotFound(f"{arguments['approval']!r} is no approval's id", remedy="see `oxios approvals list --all`")
+    return (await kernel.handle(kernel.operator).call(name, arguments)).data
+
+
+def _target(row: Fields) -> str:
+    return str(row["question"]["target"]).replace("\n", " ⏎ ")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], args: argparse.Namespace) -> None:
+    """Columns as wide as they need; the last runs on."""
+    widths = [max(len(str(row[column])) for row in (head, *rows)) for column in range(len(head) - 1)]
+    bold, plain = ("\x1b[1m", "\x1b[0m") if colour_wanted(args, sys.stdout) else ("", "")
+    for number, row in enumerate((head, *rows)):
+        line = "  ".join([*(str(cell).ljust(width) for cell, width in zip(row, widths, strict=False)), str(row[-1])])
+        print(f"{bold}{line}{plain}" if number == 0 else line)
