@@ -17,6 +17,8 @@ from kernel.adapters.providers.planner.transcript import Made
 from kernel.ports.provider import CUT_MARK
 
 _READ_NOTE: Final = re.compile(r"\[(?:lines? \d+ .*|some bytes are not UTF-8.*)\]\n\Z")
+_RUN_SILENT: Final = "[no output, exit code 0]\n"
+_RUN_CUT: Final = re.compile(r"^\[output cut\]\n\Z", re.MULTILINE)
 
 
 def render(value: Value, made: Mapping[int, tuple[Action, Made]]) -> Any:
@@ -68,6 +70,10 @@ def payload(action: Action, result: Made) -> str:
     """The text a tool found. Raises: Unfit, where it is not whole."""
     if CUT_MARK in result.text:
         raise Unfit(f"the result of {action.tool} is too long: only its beginning and end are known to me")
+    if action.role == "run":
+        if _RUN_CUT.search(result.text):
+            raise Unfit("the program printed more than was kept")
+        return "" if result.text == _RUN_SILENT else result.text
     if action.role != "read":
         return result.text
     path = action.args.get("path")
