@@ -161,7 +161,8 @@ async def review(kernel: Kernel, work: Commission, run: RunId, state: RunOutcome
     if not needs_review(work.seed):
         return None
     handle = kernel.handle(work.owner, run=run, mounts=work.mounts)
-    return await Review(kernel.journal, handle, work.owner, run).verdict(work.seed, state.output)
+    read_only = work.mounts[0].mode == "ro"
+    return await Review(kernel.journal, handle, work.owner, run, read_only).verdict(work.seed, state.output)
 
 
 class _Relay:

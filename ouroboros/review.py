@@ -83,6 +83,8 @@ class Review:
     handle: Caller
     owner: Principal
     run: RunId
+    read_only: bool = False
+    """The workspace may not be written, so commands must not ask for it."""
 
     async def verdict(self, seed: Seed, output: str) -> Verdict:
         """Check every criterion, in order, and record the verdict in the run's stream.
@@ -133,6 +135,8 @@ class Review:
 
     async def _decide_by_call(self, criterion: Criterion, evidence: _Evidence) -> tuple[bool, str]:
         name, args = _call_of(criterion)
+        if name == EXEC and self.read_only:
+            args["read_only"] = True
         evidence.calls += 1
         try:
             result = await self.handle.call(name, args)
@@ -170,12 +174,13 @@ def _call_of(criterion: Criterion) -> tuple[str, dict[str, JsonValue]]:
 
 def exec_args(command: str) -> dict[str, JsonValue]:
     """Structured where the line is plain words: that needs less authority than a shell."""
-    if _SHELL_SIGNS.isdisjoint(command):
-        try:
-            return {"argv": list[JsonValue](shlex.split(command))}
-        except ValueError:  # An open quote: the shell shall say so in its own words.
-            return {"command": command}
-    return {"command": command}
+    try:
+        words = shlex.split(command) if _SHELL_SIGNS.isdisjoint(command) else []
+    except ValueError:  # An open quote: the shell shall say so in its own words.
+        words = []
+    if not words or "=" in words[0]:
+        return {"command": command}
+    return {"argv": list[JsonValue](words)}
 
 
 def _file_finding(criterion: Criterion, result: ToolResult) -> tuple[bool, str]:
@@ -194,15 +199,22 @@ def _command_finding(criterion: Criterion, result: ToolResult) -> tuple[bool, st
     stopped_by = result.data.get("stopped_by")
     if not isinstance(code, int) or stopped_by:
         return False, f"did not run to its end: {stopped_by or result.text[:_NOTE_CHARS_MAX]}"
-    said = " ".join(result.text.split())[-_NOTE_CHARS_MAX:]
+    printed = _printed(result)
+    said = " ".join(printed.split())[-_NOTE_CHARS_MAX:]
     note = f"exit code {code}" + (f": {said}" if said else "")
     match criterion.kind:
         case "command_fails":
             return code != 0, note
         case "command_outputs":
-            return code == 0 and criterion.wanted in result.text, note
+            return code == 0 and criterion.wanted in printed, note
         case _:
             return code == 0, note
+
+
+def _printed(result: ToolResult) -> str:
+    """What the command itself printed: the tool's own closing notes are no evidence."""
+    size = result.data.get("output_bytes")
+    return result.text.encode()[: size if isinstance(size, int) else 0].decode(errors="ignore")
 
 
 def _fits(schema: dict[str, Any], output: str) -> tuple[bool, str]:
