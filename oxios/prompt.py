@@ -42,6 +42,7 @@ REASON_WAIT_S: Final = 60.0
 LINE_CHARS_MAX: Final = 4_096
 
 _TICK_S: Final = 1.0
+_UTF8_BYTES_MAX: Final = 4
 _KEYS: Final[dict[str, Choice]] = {"o": "once", "r": "run", "a": "always", "d": "deny", "y": "once", "n": "deny"}
 _END: Final = frozenset({"\x04", ""})
 
@@ -181,7 +182,7 @@ class TerminalAsker:
             console.print(f"{'covers':8} {', '.join(map(plain, question.keys))}", markup=False, highlight=False)
 
     def _console(self) -> Console:
-        from rich.console import Console
+        from rich.console import Console  # noqa: PLC0415 -- only once something is asked
 
         return Console(file=self.stderr, no_color=self.no_color or None)
 
@@ -203,7 +204,7 @@ class _Keys:
         if not ready:
             return None
         typed = os.read(self.terminal, 1)
-        while typed and typed[0] >= 0x80 and not _complete(typed):
+        while typed and not typed.isascii() and not _complete(typed):
             typed += os.read(self.terminal, 1)
         key = typed.decode("utf-8", "replace")
         if key == "\x1b":
@@ -286,5 +287,5 @@ def _complete(typed: bytes) -> bool:
     try:
         typed.decode()
     except UnicodeDecodeError:
-        return len(typed) >= 4
+        return len(typed) == _UTF8_BYTES_MAX
     return True
