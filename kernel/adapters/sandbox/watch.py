@@ -8,6 +8,7 @@ for that long; per-process limits that the kernel itself enforces are the tiers'
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _TICK_S: Final = 0.025
 _DRAIN_S: Final = 2.0
 _REAP_S: Final = 5.0
 _READ_BYTES: Final = 64 * 1024
+_PIPE_ENDED: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 _WALK_SHARE: Final = 20
 """A walk that took t is followed by at least 20 t without one, where walks are due by time."""
 
@@ -114,7 +116,7 @@ class Watch:
                     self._seen.truncated = True
                     self._stop("output")
                     return
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except _PIPE_ENDED:
             return
         finally:
             done.set()
@@ -169,6 +171,10 @@ class Watch:
         if limit.cancelled_caught:
             process.kill()
             self._seen.exit_code = await process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                await stream.aclose()
+        if process.stdin is not None:
+            await process.stdin.aclose()
+        # asyncio closes a process's pipe only when it has seen its end: read what is left, and forget it.
+        assert process.stdout is not None
+        with anyio.move_on_after(_DRAIN_S), contextlib.suppress(*_PIPE_ENDED):
+            while True:
+                await process.stdout.receive(_READ_BYTES)
