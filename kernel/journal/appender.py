@@ -10,23 +10,8 @@ from kernel.journal.entry import Draft, Entry, Subscriber
 from kernel.journal.projection import Scalar
 
 
-class Appender(Protocol):
-    """Append and read; every run, gate and handle holds one."""
-
-    def append(self, draft: Draft) -> Awaitable[Entry]:
-        """Queue an entry at once, in call order; awaiting the result waits until it is durable.
-
-        Not awaiting is allowed: the entry rides the next commit, and a failure shows at the next
-        durable wait and in `writable`.
-
-        Raises: JournalDown (the journal cannot be written), QueueFull, LimitExceeded (payload).
-        """
-        ...
-
-    @property
-    def writable(self) -> bool:
-        """False while the journal cannot be written: then the gate grants no permit."""
-        ...
+class Reader(Protocol):
+    """What was committed; needs no lock, so it works beside the process that writes."""
 
     async def read(
         self,
@@ -54,6 +39,25 @@ class Appender(Protocol):
 
     async def blob(self, digest: Digest) -> bytes:
         """Raises: NotFound, where it was never stored or was erased."""
+        ...
+
+
+class Appender(Reader, Protocol):
+    """Append and read; every run, gate and handle holds one."""
+
+    def append(self, draft: Draft) -> Awaitable[Entry]:
+        """Queue an entry at once, in call order; awaiting the result waits until it is durable.
+
+        Not awaiting is allowed: the entry rides the next commit, and a failure shows at the next
+        durable wait and in `writable`.
+
+        Raises: JournalDown (the journal cannot be written), QueueFull, LimitExceeded (payload).
+        """
+        ...
+
+    @property
+    def writable(self) -> bool:
+        """False while the journal cannot be written: then the gate grants no permit."""
         ...
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:

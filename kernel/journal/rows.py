@@ -18,3 +18,11 @@ def entry_of(row: EntryRow) -> Entry:
 
 def payload_of(payload: bytes | None) -> JsonObject | None:
     return None if payload is None else cast("JsonObject", json.loads(payload))
+
+
+def said_in(row: EntryRow) -> JsonObject:
+    """The payload of a row that may have been tampered with; empty where it cannot be read."""
+    try:
+        return payload_of(row[8]) or {}
+    except ValueError:
+        return {}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from kernel.errors import Invalid, KernelBug
+from kernel.errors import Invalid, JournalDown, KernelBug
 
 Scalar: TypeAlias = "int | float | str | None"
 
@@ -41,6 +41,10 @@ PROJECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The columns of each projection, its key first: what changes may name and `rows` gives back. The
 stores' own declarations are tested against this."""
+
+
+class StoreDamaged(JournalDown):
+    """The database's file is not what its own format allows: waiting will not help."""
 
 
 class RowChange(Protocol):
@@ -156,6 +160,10 @@ class StoreReader(Protocol):
 
     def kinds_of(self, digest: bytes) -> list[str]:
         """The kinds of the entries whose payload has this digest and is still there."""
+        ...
+
+    def damages(self) -> list[str]:
+        """What the database itself finds wrong with its file or its indexes."""
         ...
 
     def snapshot(self) -> None:

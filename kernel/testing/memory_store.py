@@ -144,6 +144,9 @@ class _Reader:
         with self._store.lock:
             return sorted({row[4] for row in self._sorted() if row[5] == digest and row[8] is not None})
 
+    def damages(self) -> list[str]:
+        return []
+
     def snapshot(self) -> None:
         with self._store.lock:
             self._frozen = deepcopy(self._store.tables)

@@ -28,7 +28,7 @@ CREATE TABLE capabilities (
   id VARCHAR NOT NULL,
   holder VARCHAR,
   resource VARCHAR,
-  rights INTEGER,
+  rights VARCHAR,
   parent VARCHAR,
   expires_us BIGINT,
   uses BIGINT,

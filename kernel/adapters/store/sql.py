@@ -60,6 +60,10 @@ class Dialect(Protocol):
     @property
     def begin_read(self) -> str: ...
 
+    def damages(self, connection: Connection) -> list[str]:
+        """What the database itself finds wrong with its file."""
+        ...
+
     def failures(self, doing: str) -> AbstractContextManager[None]:
         """Turn the driver's errors into JournalDown, and a refused row into KernelBug."""
         ...
@@ -185,6 +189,10 @@ class SqlReader:
     def kinds_of(self, digest: bytes) -> list[str]:
         sql = f"SELECT DISTINCT kind FROM entries WHERE digest = {self._dialect.mark} AND payload IS NOT NULL"  # noqa: S608 -- marks
         return [row[0] for row in self._all(sql, (digest,))]
+
+    def damages(self) -> list[str]:
+        with self._dialect.failures("check the journal"):
+            return self._dialect.damages(self._connection)
 
     def snapshot(self) -> None:
         with self._dialect.failures("read the journal"):

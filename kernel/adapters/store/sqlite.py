@@ -1,8 +1,9 @@
 """The journal in one SQLite file, through the standard library's driver.
 
 Guarantees: write-ahead log with `synchronous=FULL`, so a commit that returned survives a power cut
-(as far as the disk keeps its word); readers never wait for the writer. Erased contents are
-overwritten in the file (`secure_delete`) and leave the write-ahead log at the next checkpoint.
+(as far as the disk keeps its word; with `normal` it survives only the death of the process);
+readers never wait for the writer. Erased contents are overwritten in the file (`secure_delete`) and
+leave the write-ahead log at the next checkpoint.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from kernel.adapters.store import revision
 from kernel.adapters.store.sql import Connection, SqlReader, SqlWriter
-from kernel.errors import JournalDown, KernelBug
-from kernel.ports.store import StoreReader, StoreWriter
+from kernel.errors import Invalid, JournalDown, KernelBug
+from kernel.ports.store import StoreDamaged, StoreReader, StoreWriter
 
 _LOCK_WAIT_S: Final = 5.0
 _STATEMENTS: Final = 256
@@ -25,19 +27,28 @@ _STATEMENTS: Final = 256
 _REMEDIES: Final = (
     ("full", "free disk space under the home; the journal recovers by itself"),
     ("locked", "another program holds the database; close it, and the journal recovers by itself"),
-    ("malformed", "the file is damaged: stop, keep it as evidence, run `oxios audit verify`, restore a backup"),
-    ("not a database", "the file is damaged: stop, keep it as evidence, restore a backup"),
     ("readonly", "make the database file and its folder writable for the user that runs Oxios"),
     ("unable to open", "check that the home exists and belongs to the user that runs Oxios"),
     ("disk I/O", "the disk fails: check `dmesg` and the free space"),
 )
 
 
+_DAMAGE: Final = ("malformed", "not a database", "corrupt")
+
+
 class SqliteStore:
     """See `kernel.ports.store.Store`."""
 
-    def __init__(self, path: Path, *, lock_wait_s: float = _LOCK_WAIT_S, pages_max: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: Literal["full", "normal"] = "full",
+        lock_wait_s: float = _LOCK_WAIT_S,
+        pages_max: int | None = None,
+    ) -> None:
         self._path = path
+        self._synchronous = synchronous
         self._lock_wait_s = lock_wait_s
         self._pages_max = pages_max
 
@@ -64,7 +75,7 @@ class SqliteStore:
         with SQLITE.failures("open the journal"):
             connection = self._connect()
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA synchronous={self._synchronous}")
             connection.execute("PRAGMA secure_delete=ON")
             if self._pages_max is not None:
                 connection.execute(f"PRAGMA max_page_count={self._pages_max:d}")
@@ -77,6 +88,8 @@ class SqliteStore:
         with SQLITE.failures("open the journal"):
             connection = self._connect()
             connection.execute("PRAGMA query_only=ON")
+            # A text whose bytes were altered must be readable, so that an audit can name its entry.
+            connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
             revision.require(_revision(connection), self.address)
         return SqlReader(cast("Connection", connection), SQLITE)
 
@@ -101,14 +114,25 @@ class _Sqlite:
             yield
         except sqlite3.IntegrityError as error:
             raise KernelBug(f"a row was refused by the journal's tables: {error}") from error
+        except UnicodeEncodeError as error:
+            raise Invalid("half a surrogate pair is no text", remedy="use well-formed Unicode") from error
         except sqlite3.ProgrammingError as error:
             raise JournalDown(
                 f"could not {doing}: {error}", remedy="the journal was closed: start Oxios again"
             ) from error
         except sqlite3.Error as error:
             text = str(error)
+            if any(word in text for word in _DAMAGE):
+                raise StoreDamaged(
+                    f"could not {doing}: SQLite says {text!r}",
+                    remedy="the file is damaged: stop, keep it as evidence, and restore a backup",
+                ) from error
             remedy = next((remedy for word, remedy in _REMEDIES if word in text), "run `oxios doctor`")
             raise JournalDown(f"could not {doing}: SQLite says {text!r}", remedy=remedy, retry_after_s=1.0) from error
+
+    def damages(self, connection: Connection) -> list[str]:
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)").fetchall()]
+        return [] if found == ["ok"] else found
 
 
 SQLITE: Final = _Sqlite()

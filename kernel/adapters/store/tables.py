@@ -114,7 +114,7 @@ class Capabilities(SQLModel, table=True):
     id: str = Field(primary_key=True)
     holder: str | None
     resource: str | None
-    rights: int | None
+    rights: str | None
     parent: str | None
     expires_us: int | None = Field(sa_type=BigInteger)
     uses: int | None = Field(sa_type=BigInteger)

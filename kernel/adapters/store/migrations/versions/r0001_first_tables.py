@@ -82,9 +82,7 @@ def _authority() -> None:
     op.create_table(
         "capabilities",
         _key("id", sa.String()),
-        *_texts("holder", "resource"),
-        sa.Column("rights", sa.Integer(), nullable=True),
-        *_texts("parent"),
+        *_texts("holder", "resource", "rights", "parent"),
         *_numbers("expires_us", "uses", "uses_left"),
         *_texts("origin"),
         _count("revoked"),

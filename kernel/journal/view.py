@@ -1,0 +1,73 @@
+"""The journal for reading alone: no lock, no thread that writes, beside whoever writes.
+
+Guarantees: sees committed entries only, and changes nothing.
+Raises JournalDown where there is no journal yet, or it cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from kernel.errors import NotFound
+from kernel.ids import Digest, Principal
+from kernel.journal.entry import Entry
+from kernel.journal.projection import Scalar
+from kernel.journal.rows import entry_of
+from kernel.ports.store import EntryQuery, RowQuery, Store, StoreReader
+
+T = TypeVar("T")
+
+
+class JournalView:
+    """Implements `kernel.journal.appender.Reader`."""
+
+    def __init__(self, reader: StoreReader) -> None:
+        self._reader = reader
+        self._reading = CapacityLimiter(1)
+
+    async def read(
+        self,
+        *,
+        stream: str | None = None,
+        kind: str | None = None,
+        principal: Principal | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[Entry]:
+        query = EntryQuery(after=after, limit=limit, stream=stream, kind=kind, principal=principal)
+        return await self._do(lambda reader: [entry_of(row) for row in reader.entries(query)])
+
+    async def rows(
+        self,
+        table: str,
+        where: Mapping[str, Scalar] | None = None,
+        *,
+        order: str = "",
+        descending: bool = False,
+        limit: int = 1000,
+    ) -> list[dict[str, Scalar]]:
+        query = RowQuery(table, where or {}, order, descending, limit)
+        return await self._do(lambda reader: reader.rows(query))
+
+    async def blob(self, digest: Digest) -> bytes:
+        content = await self._do(lambda reader: reader.blob(bytes.fromhex(digest)))
+        if content is None:
+            raise NotFound(f"there is no blob {digest}", remedy="it was erased, or never stored")
+        return content
+
+    async def _do(self, job: Callable[[StoreReader], T]) -> T:
+        return await to_thread.run_sync(job, self._reader, limiter=self._reading)
+
+
+@asynccontextmanager
+async def open_view(store: Store) -> AsyncGenerator[JournalView]:
+    """Raises: JournalDown."""
+    reader = await to_thread.run_sync(store.reader)
+    try:
+        yield JournalView(reader)
+    finally:
+        reader.close()
