@@ -70,9 +70,9 @@ def _top(rest: list[str]) -> int:
         from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- 20 ms, for this flag only
 
         try:
-            print(f"oxios {version('oxios')}")  # noqa: T201 -- data
+            print(f"oxios {version('oxios')}")
         except PackageNotFoundError:
-            print("oxios (not installed; run from a checkout)")  # noqa: T201 -- data
+            print("oxios (not installed; run from a checkout)")
         return Exit.OK
     parser = build_parser(discover())
     if not rest:
@@ -143,7 +143,7 @@ def _reader_left() -> int:
 
 
 def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 -- the frame's own words
+    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -69,10 +69,17 @@ def overrides_of(args: argparse.Namespace) -> dict[str, str]:
 
 
 def settings_for(args: argparse.Namespace) -> Settings:
-    """The settings in force for this command. Raises: SettingsInvalid, Invalid."""
+    """The settings in force for this command; from here on the process logs as they say.
+
+    Raises: SettingsInvalid, Invalid.
+    """
+    from kernel.clock import SystemClock  # noqa: PLC0415 -- `oxios --help` needs none of these
+    from kernel.observe.logging import configure_logging  # noqa: PLC0415 -- as above
     from kernel.settings import load_settings  # noqa: PLC0415 -- `oxios --help` needs no settings
 
-    return load_settings(home=home_flag(args), overrides=overrides_of(args))
+    settings = load_settings(home=home_flag(args), overrides=overrides_of(args))
+    configure_logging(settings, SystemClock(), os.environ)
+    return settings
 
 
 def home_flag(args: argparse.Namespace) -> Path | None:
@@ -82,7 +89,7 @@ def home_flag(args: argparse.Namespace) -> Path | None:
 def say(text: str, args: argparse.Namespace | None = None) -> None:
     """Talk to the person, on stderr; with `args`, silent under -q."""
     if args is None or not args.quiet:
-        print(text, file=sys.stderr)  # noqa: T201 -- this is the one place that talks
+        print(text, file=sys.stderr)
 
 
 def colour_wanted(args: argparse.Namespace, stream: IO[str]) -> bool:

@@ -21,6 +21,12 @@ def record(settings: Settings) -> dict[str, JsonValue]:
     return {key: value for key, value in _walk("", settings) if key != "home"}
 
 
+def key_names(settings: Settings) -> tuple[str, ...]:
+    """The environment variables that the settings name as keys: their values are secrets."""
+    names = (*(one.key_env for one in settings.providers.values()), settings.search.key_env)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 def changed(before: JsonObject, after: JsonObject) -> JsonObject:
     """Key to `[before, after]` for each that differs; null stands for "not there"."""
     keys = dict.fromkeys((*before, *after))
