@@ -30,8 +30,8 @@ from kernel.clock import Clock, SystemClock
 from kernel.directive import Directive, ExecEnv, Mount
 from kernel.errors import KernelBug
 from kernel.gate import approval_record
-from kernel.gate.approvals import Approvals
 from kernel.gate.approval import ApprovalLayer
+from kernel.gate.approvals import Approvals
 from kernel.gate.arguments import ArgumentsLayer
 from kernel.gate.asker import Asker, Nobody
 from kernel.gate.budget import BudgetLayer, BudgetLedger

@@ -17,6 +17,7 @@ from oxios.frame import settings_for
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
+    from kernel.journal.appender import Reader
 
 
 def operator() -> Principal:
@@ -33,8 +34,8 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
     import anyio  # noqa: PLC0415 -- commands that only print start without it
 
     from kernel.boot import open_kernel  # noqa: PLC0415 -- the kernel's imports are most of a command's start
-    from ouroboros.seedbook import PROJECTORS  # noqa: PLC0415 -- as above
     from kernel.gate.asker import Nobody  # noqa: PLC0415 -- as above
+    from ouroboros.seedbook import PROJECTORS  # noqa: PLC0415 -- as above
 
     settings = settings_for(args)
 
@@ -49,3 +50,31 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
             return await body(kernel)
 
     return anyio.run(main)
+
+
+def read_journal(args: argparse.Namespace, body: Callable[[Reader], Awaitable[int]]) -> int:
+    """Read the journal beside whoever writes it. Raises: JournalDown, where there is none yet."""
+    import anyio  # noqa: PLC0415 -- commands that only print start without it
+
+    from kernel.boot import make_store  # noqa: PLC0415 -- as above
+    from kernel.journal.view import open_view  # noqa: PLC0415 -- as above
+
+    settings = settings_for(args)
+
+    async def main() -> int:
+        async with open_view(make_store(settings)) as view:
+            return await body(view)
+
+    return anyio.run(main)
+
+
+def in_use(args: argparse.Namespace) -> bool:
+    """Whether an Oxios works in the home now."""
+    from kernel.errors import InstanceLocked  # noqa: PLC0415 -- as above
+    from kernel.journal.lock import instance_lock  # noqa: PLC0415 -- as above
+
+    try:
+        with instance_lock(settings_for(args).home):
+            return False
+    except InstanceLocked:
+        return True

@@ -18,7 +18,6 @@ from kernel.directive import Budget, Directive, ExecEnv
 from kernel.errors import Conflict
 from kernel.gate.approvals import Approvals
 from kernel.gate.asker import Asker
-from kernel.gate.policy import Mode
 from kernel.gate.request import Cost
 from kernel.ids import Principal, RunId, agent, new_run_id
 from kernel.journal.entry import Draft
@@ -36,7 +35,7 @@ from kernel.runtime.prompt import PromptParts, system_prompt, user_prompt
 from kernel.runtime.record import directive_json, env_json
 from kernel.runtime.state import TERMINAL, RunState
 from kernel.settings import Settings
-from kernel.settings.tree import RunSettings
+from kernel.settings.tree import ApprovalMode, RunSettings
 
 AGENT_ROLE: Final = "agent"
 _MICRO: Final = 1_000_000
@@ -203,7 +202,7 @@ class Supervisor:
         tokens = state.usage.input_tokens + state.usage.output_tokens
         spent = Cost(tokens, state.calls_made, state.cost_micro_usd)
         self.dispatcher.budgets.restore(state.run, spent, state.active_us)
-        mode = cast("Mode", state.approve) if state.approve else None
+        mode = cast("ApprovalMode", state.approve) if state.approve else None
         self.approvals.open_run(state.run, goal=state.directive.goal, mode=mode)
         self.live[state.run] = process
         self.tasks.start_soon(self._carry, process, name=f"agent {state.run}")

@@ -7,7 +7,7 @@ from typing import Final
 
 from kernel.errors import Invalid, NotFound
 from kernel.ids import RunId
-from kernel.journal.appender import Appender
+from kernel.journal.appender import Reader
 from kernel.journal.entry import Entry
 from kernel.limits import FORK_DEPTH_MAX
 from kernel.runtime.state import RunState
@@ -30,7 +30,7 @@ class History:
         return state
 
 
-async def read_history(journal: Appender, run: RunId) -> History:
+async def read_history(journal: Reader, run: RunId) -> History:
     """Raises: NotFound, where no run has that id."""
     entries = await _read_stream(journal, run)
     if not entries or entries[0].kind != "run.started":
@@ -38,7 +38,7 @@ async def read_history(journal: Appender, run: RunId) -> History:
     return History(run, await _read_prefix(journal, entries[0]), tuple(entries))
 
 
-async def fork_point(journal: Appender, run: RunId, step: int | None) -> tuple[RunState, int]:
+async def fork_point(journal: Reader, run: RunId, step: int | None) -> tuple[RunState, int]:
     """The state after `step` model replies and their results (None: the newest such), and its seq.
 
     Raises: Invalid, where the run has no such step.
@@ -70,7 +70,7 @@ def _state_until(history: History, seq: int) -> RunState:
     return state
 
 
-async def _read_prefix(journal: Appender, started: Entry) -> tuple[Entry, ...]:
+async def _read_prefix(journal: Reader, started: Entry) -> tuple[Entry, ...]:
     prefix: list[Entry] = []
     depth = 0
     while started.payload is not None and started.payload.get("parent"):
@@ -85,7 +85,7 @@ async def _read_prefix(journal: Appender, started: Entry) -> tuple[Entry, ...]:
     return tuple(prefix)
 
 
-async def _read_stream(journal: Appender, run: RunId) -> list[Entry]:
+async def _read_stream(journal: Reader, run: RunId) -> list[Entry]:
     entries: list[Entry] = []
     while True:
         page = await journal.read(stream=run, after=entries[-1].seq if entries else 0, limit=_PAGE)

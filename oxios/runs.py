@@ -1,0 +1,259 @@
+"""What `oxios runs` does, a function a verb. Data goes to stdout, talk to stderr.
+
+Reading verbs read the journal without the home's lock, so they work beside a running Oxios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kernel.ids import RunId
+from kernel.journal.appender import Reader
+from kernel.journal.entry import Entry
+from kernel.journal.projection import Scalar
+from kernel.runtime.history import History, read_history
+from kernel.runtime.replay import Divergence, same_state
+from kernel.runtime.replay import replay as replay_run
+from kernel.runtime.state import RunState
+from oxios.exits import Exit
+from oxios.frame import say
+from oxios.paint import one_line
+from oxios.session import in_use, read_journal, run_kernel
+from oxios.watch import watched
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+
+_GOAL_CHARS: Final = 60
+_LINE_CHARS: Final = 200
+_EXITS: Final = {"finished": Exit.OK, "failed": Exit.RUN_FAILED, "paused": Exit.PAUSED, "cancelled": Exit.STOPPED}
+
+
+def listing(args: argparse.Namespace) -> int:
+    async def body(journal: Reader) -> int:
+        rows = await journal.rows("runs", order="started_us", descending=True, limit=args.limit)
+        shown = [_with_status(row, locked=in_use(args)) for row in rows]
+        _print_rows([row for row in shown if args.status in (None, row["status"])], as_json=args.json)
+        return Exit.OK
+
+    return read_journal(args, body)
+
+
+def show(args: argparse.Namespace) -> int:
+    async def body(journal: Reader) -> int:
+        history = await read_history(journal, RunId(args.run))
+        state = history.state()
+        if args.json:
+            print(json.dumps(run_json(state, locked=in_use(args)), ensure_ascii=False, indent=2))
+        else:
+            _print_run(state, locked=in_use(args))
+        return Exit.OK
+
+    return read_journal(args, body)
+
+
+def export(args: argparse.Namespace) -> int:
+    lines: list[str] = []
+
+    async def body(journal: Reader) -> int:
+        history = await read_history(journal, RunId(args.run))
+        lines.extend(f"{json.dumps(entry_json(entry), ensure_ascii=False)}\n" for entry in history.entries)
+        return Exit.OK
+
+    read_journal(args, body)
+    if args.output:
+        Path(args.output).write_text("".join(lines), encoding="utf-8")
+        say(f"{len(lines)} entries written to {args.output}", args)
+    else:
+        sys.stdout.writelines(lines)
+    return Exit.OK
+
+
+def replay(args: argparse.Namespace) -> int:
+    async def body(journal: Reader) -> int:
+        history = await read_history(journal, RunId(args.run))
+        replayed = await replay_run(history.run, history.prefix, history.entries)
+        same = replayed.divergence is None and same_state(replayed.state, history.state())
+        if args.json:
+            print(json.dumps(_replay_json(history, replayed.state, replayed.divergence, same=same)))
+        elif replayed.divergence is not None:
+            found = replayed.divergence
+            print(f"diverged at entry {found.seq}: expected {found.expected}, the record has {found.found}")
+        else:
+            steps = f"{replayed.state.turns} turns, {replayed.state.calls_made} calls"
+            ends = "the same state" if same else "ANOTHER state"
+            print(f"replayed {replayed.entries} entries ({steps}) with no model and no tool: {ends}")
+        return Exit.OK if same else Exit.FAILED
+
+    return read_journal(args, body)
+
+
+def resume(args: argparse.Namespace) -> int:
+    async def body(kernel: Kernel) -> int:
+        runs = [RunId(args.run)] if args.run else await kernel.supervisor.interrupted()
+        if not runs:
+            say("no run was interrupted", args)
+        async with watched(kernel, args):
+            for run in runs:
+                arguments = {"run": run, "resolution": args.in_doubt}
+                await kernel.handle(kernel.operator).call("runs.resume", arguments)
+            states = [await kernel.runs.wait(run) for run in runs]
+        return _report(states, args)
+
+    return run_kernel(args, body, listen=True)
+
+
+def fork(args: argparse.Namespace) -> int:
+    async def body(kernel: Kernel) -> int:
+        async with watched(kernel, args):
+            arguments = {"run": args.run, "step": args.step, "text": args.say}
+            new = RunId((await kernel.handle(kernel.operator).call("runs.fork", arguments)).text)
+            say(f"run {new}, forked from {args.run}", args)
+            state = await kernel.runs.wait(new)
+        return _report([state], args)
+
+    return run_kernel(args, body, listen=True)
+
+
+def cancel(args: argparse.Namespace) -> int:
+    async def body(kernel: Kernel) -> int:
+        await kernel.handle(kernel.operator).call("runs.cancel", {"run": args.run})
+        return _report([await kernel.runs.state(RunId(args.run))], args, code=Exit.OK)
+
+    return run_kernel(args, body)
+
+
+VERBS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "list": listing,
+    "show": show,
+    "resume": resume,
+    "cancel": cancel,
+    "replay": replay,
+    "fork": fork,
+    "export": export,
+}
+
+
+def run_json(state: RunState, *, locked: bool = True) -> dict[str, Any]:
+    """A run as `--json` shows it; its fields are stable."""
+    return {
+        "run": state.run,
+        "seed": state.seed,
+        "owner": state.owner,
+        "status": _status(state.status, locked=locked),
+        "goal": state.directive.goal,
+        "output": state.output,
+        "note": state.note,
+        "model": state.model,
+        "persona": state.env.persona,
+        "parent": state.parent,
+        "turns": state.turns,
+        "calls": state.calls_made,
+        "tokens_in": state.usage.input_tokens,
+        "tokens_out": state.usage.output_tokens,
+        "cost_micro_usd": state.cost_micro_usd,
+        "started_us": state.started_us,
+        "updated_us": state.updated_us,
+        "resumes": state.resumes,
+        "verdict": state.verdict,
+        "steps": [
+            {"tool": step.tool, "arguments": step.arguments, "ok": step.ok, "text": step.text} for step in state.steps
+        ],
+        "pending": [{"call": call.id, "tool": call.tool, "status": call.status} for call in state.pending],
+    }
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "seq": entry.seq,
+        "time_us": entry.time_us,
+        "principal": entry.principal,
+        "stream": entry.stream,
+        "kind": entry.kind,
+        "digest": entry.digest,
+        "payload": entry.payload,
+    }
+
+
+def _report(states: Sequence[RunState], args: argparse.Namespace, code: int | None = None) -> int:
+    """Final answers on stdout; the exit code of the run that went worst."""
+    for state in states:
+        if args.json:
+            print(json.dumps(run_json(state), ensure_ascii=False))
+        elif state.output:
+            print(state.output)
+        if state.status == "paused" and not args.json:
+            say(f"run {state.run} is paused: {state.note}", args)
+    return max((_EXITS[state.status] for state in states), default=Exit.OK) if code is None else code
+
+
+def _print_rows(rows: Sequence[Mapping[str, Scalar]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(list(rows), ensure_ascii=False))
+        return
+    for row in rows:
+        started = _when(int(row["started_us"] or 0))
+        goal = one_line(str(row["goal"]), _GOAL_CHARS)
+        print(f"{row['id']}  {row['status']:<11}  {started}  {row['turns']:>3}  {goal}")
+
+
+def _print_run(state: RunState, *, locked: bool) -> None:
+    print(f"run      {state.run}\nstatus   {_status(state.status, locked=locked)}")
+    for name, value in (
+        ("note", state.note),
+        ("parent", state.parent),
+        ("seed", state.seed),
+        ("owner", state.owner),
+        ("model", state.model),
+        ("persona", state.env.persona),
+        ("started", _when(state.started_us)),
+        ("goal", state.directive.goal),
+    ):
+        if value:
+            print(f"{name:<8} {one_line(value, _LINE_CHARS)}")
+    usage = state.usage
+    print(
+        f"spent    {state.turns} turns, {state.calls_made} calls, {usage.input_tokens} + {usage.output_tokens} tokens"
+    )
+    for number, step in enumerate(state.steps, start=1):
+        mark = "ok    " if step.ok else "failed"
+        arguments, text = one_line(step.arguments, _GOAL_CHARS), one_line(step.text, _GOAL_CHARS)
+        print(f"{number:>4}  {mark}  {step.tool} {arguments}  {text}")
+    for call in state.pending:
+        print(f"      {call.status}  {call.tool} {one_line(call.arguments, _GOAL_CHARS)}  ({call.id})")
+    if state.output:
+        print(f"\n{state.output}")
+
+
+def _replay_json(history: History, state: RunState, divergence: Divergence | None, *, same: bool) -> dict[str, Any]:
+    found = None if divergence is None else asdict(divergence)
+    return {
+        "run": history.run,
+        "same": same,
+        "entries": len(history.entries),
+        "turns": state.turns,
+        "status": state.status,
+        "model_calls": 0,
+        "tool_calls": 0,
+        "divergence": found,
+    }
+
+
+def _with_status(row: Mapping[str, Scalar], *, locked: bool) -> dict[str, Scalar]:
+    return {**row, "status": _status(str(row["status"]), locked=locked)}
+
+
+def _when(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1_000_000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _status(status: str, *, locked: bool) -> str:
+    """A run that is called running while no Oxios runs was interrupted."""
+    return "interrupted" if status == "running" and not locked else status
