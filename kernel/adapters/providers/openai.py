@@ -8,6 +8,7 @@ see `retry`. Source: OpenAI API reference, chat completions; RFC 9110 for Retry-
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -61,6 +62,7 @@ class OpenAIProvider:
         # OpenAI's own newer models refuse the old name; the servers that imitate it know no other.
         self._tokens_field = "max_completion_tokens" if parts.hostname == "api.openai.com" else "max_tokens"
         self._session: aiohttp.ClientSession | None = None
+        self._failures: tuple[type[Exception], ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,7 +75,7 @@ class OpenAIProvider:
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Raises: ProviderDown, Invalid and its kinds; DeadlinePassed after `request.deadline_s`."""
         asked = Asked(self.name, self._url, request.model or self._config.model, self._config.key_env)
-        exchange = _Exchange(self._config, asked, request, self._open_session())
+        exchange = _Exchange(self._config, asked, request, *self._open_session())
         try:
             await exchange.send(encode_request(request, asked.model, self._tokens_field), self._key())
             async for event in exchange.events():
@@ -100,24 +102,31 @@ class OpenAIProvider:
             )
         return key
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> tuple[aiohttp.ClientSession, tuple[type[Exception], ...]]:
+        """The session, and what its requests raise where the network fails."""
         if self._session is None:
             import aiohttp  # noqa: PLC0415 -- 60 ms that a run without a network does not spend
 
+            self._failures = (aiohttp.ClientError, ConnectionError)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=30.0),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._config.waits.connect_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Content-Type": "application/json", "Accept": "text/event-stream", "User-Agent": "oxios"},
             )
-        return self._session
+        return self._session, self._failures
 
 
 class _Exchange:
     """One request and its response."""
 
     def __init__(
-        self, config: ProviderConfig, asked: Asked, request: ModelRequest, session: aiohttp.ClientSession
+        self,
+        config: ProviderConfig,
+        asked: Asked,
+        request: ModelRequest,
+        session: aiohttp.ClientSession,
+        failures: tuple[type[Exception], ...],
     ) -> None:
         self._waits = config.waits
         self._asked = asked
@@ -125,13 +134,13 @@ class _Exchange:
         self._session = session
         self._ends_at = anyio.current_time() + request.deadline_s
         self._response: aiohttp.ClientResponse | None = None
+        self._watch: _Watch | None = None
+        self._failures = failures
         self._key = ""
         self._received = 0
 
     async def send(self, body: bytes, key: str) -> None:
         """Raises: ProviderDown (no answer), or the refusal that the answer is."""
-        import aiohttp  # noqa: PLC0415 -- loaded by the session already
-
         self._key = key
         headers = {"Authorization": f"Bearer {key}"} if key else None
         limit_s = self._limit(self._waits.first_byte_s)
@@ -142,10 +151,11 @@ class _Exchange:
                 )
                 if self._response.status != HTTPStatus.OK:
                     await self._refuse(self._response)
-        except (aiohttp.ServerTimeoutError, aiohttp.ClientError) as error:
+        except self._failures as error:
             raise self._down(f"cannot be reached at {self._asked.url}: {_reason(error)}") from error
         except TimeoutError as error:
             raise self._late(f"did not answer within {limit_s:g} s") from error
+        self._watch = _Watch(self._response)
 
     async def events(self) -> AsyncIterator[ModelEvent]:
         response = self._response
@@ -170,6 +180,8 @@ class _Exchange:
 
     def close(self) -> None:
         """Give the connection back where the response was read to its end, else end it."""
+        if self._watch is not None:
+            self._watch.close()
         if self._response is None:
             return
         if self._response.content.at_eof():
@@ -191,20 +203,17 @@ class _Exchange:
 
     async def _read(self, wait_s: float, assembly: Assembly | None) -> bytes:
         """The next bytes; none at the end. An end by failure counts where the reply is whole."""
-        import aiohttp  # noqa: PLC0415 -- loaded by the session already
-
         assert self._response is not None, "reading follows sending"
+        assert self._watch is not None, "a response has its watch"
         limit_s = self._limit(wait_s)
+        self._watch.expect_within(limit_s)
         try:
-            with anyio.fail_after(limit_s):
-                chunk = await self._response.content.readany()
-        except TimeoutError as error:
+            chunk = await self._response.content.readany()
+        except self._failures as error:
             if assembly is not None and assembly.finished:
                 return b""
-            raise self._late(f"was silent for {limit_s:g} s") from error
-        except aiohttp.ClientError as error:
-            if assembly is not None and assembly.finished:
-                return b""
+            if self._watch.late:
+                raise self._late(f"was silent for {limit_s:g} s") from error
             raise self._down(f"dropped the connection: {_reason(error)}") from error
         self._received += len(chunk)
         if self._received > REPLY_BYTES_MAX:
@@ -218,13 +227,13 @@ class _Exchange:
         raise refusal(self._asked, response.status, body, response.headers)
 
     async def _drain(self, response: aiohttp.ClientResponse) -> None:
-        import aiohttp  # noqa: PLC0415 -- loaded by the session already
-
+        if response.content.at_eof():
+            return
         try:
             with anyio.move_on_after(_DRAIN_S):
                 while not response.content.at_eof():
                     await response.content.readany()
-        except aiohttp.ClientError:
+        except self._failures:
             response.close()  # The reply is whole; only the connection is lost.
 
     def _limit(self, wait_s: float) -> float:
@@ -240,6 +249,41 @@ class _Exchange:
 
     def _down(self, said: str) -> ProviderDown:
         return ProviderDown(f"{self._asked.provider} {said}", remedy="try again; check base_url and the network")
+
+
+class _Watch:
+    """Ends a response that is silent for too long: `late` then says that this was why.
+
+    One timer that is moved on, since a cancel scope for every read costs as much as the read.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.late = False
+        self._response = response
+        self._loop = asyncio.get_running_loop()
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def expect_within(self, seconds: float) -> None:
+        """Something is to come within this time from now."""
+        sooner = self._loop.time() + seconds
+        if self._timer is None or sooner < self._timer.when():
+            self.close()
+            self._timer = self._loop.call_at(sooner, self._look)
+        self._deadline = sooner
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+        else:
+            self.late = True
+            self._response.close()
 
 
 def _reason(error: Exception) -> str:

@@ -22,8 +22,11 @@ def encode_request(request: ModelRequest, model: str, tokens_field: str) -> byte
     options[tokens_field] = request.output_tokens_max
     if request.temperature is not None:
         options["temperature"] = request.temperature
-    messages = b",".join([message.wire.get(WIRE) or encode_message(message) for message in request.messages])
-    return b"".join((_dump(options)[:-1], b',"messages":[', messages, b"]", _tools(request), b"}"))
+    parts = [message.wire.get(WIRE) or encode_message(message) for message in request.messages] or [b""]
+    # Head and tail go onto the outer parts, so that a long conversation is copied once and not twice.
+    parts[0] = b"".join((_dump(options)[:-1], b',"messages":[', parts[0]))
+    parts[-1] = b"".join((parts[-1], b"]", _tools(request), b"}"))
+    return b",".join(parts)
 
 
 def encode_message(message: Message) -> bytes:
