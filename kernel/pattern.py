@@ -7,6 +7,7 @@ the first call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from kernel.errors import Invalid
@@ -21,6 +22,15 @@ def finds(pattern: str, text: str) -> bool:
     Raises: Invalid, where it is no such pattern.
     """
     return bool(_compiled(pattern).is_valid(text))
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """`finds` for many texts: the pattern is compiled once.
+
+    Raises: Invalid, where it is no such pattern.
+    """
+    compiled = _compiled(pattern)
+    return lambda text: bool(compiled.is_valid(text))
 
 
 def check_pattern(pattern: str) -> None:
