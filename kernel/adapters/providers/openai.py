@@ -9,10 +9,9 @@ see `retry`. Source: OpenAI API reference, chat completions; RFC 9110 for Retry-
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -33,7 +32,6 @@ KIND: Final = "openai"
 REPLY_BYTES_MAX: Final = 32 * 1024 * 1024
 ERROR_BYTES_MAX: Final = 64 * 1024
 CONNECTIONS_MAX: Final = 256
-_ONE_GO_BYTES: Final = 512 * 1024
 _AFTER_FINISH_S: Final = 2.0
 """What is still worth waiting for once the provider said why it stopped: the usage."""
 _DRAIN_S: Final = 0.1
@@ -139,15 +137,19 @@ class _Exchange:
         self._key = ""
         self._received = 0
 
-    async def send(self, body: bytes, key: str) -> None:
+    async def send(self, body: Sequence[bytes], key: str) -> None:
         """Raises: ProviderDown (no answer), or the refusal that the answer is."""
         self._key = key
-        headers = {"Authorization": f"Bearer {key}"} if key else None
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        data = body[0]
+        if len(body) > 1:
+            headers["Content-Length"] = str(sum(map(len, body)))  # Else it would be sent chunked, which not all take.
+            data = _one_after_another(body)
         limit_s = self._limit(self._waits.first_byte_s)
         try:
             with anyio.fail_after(limit_s):
                 self._response = await self._session.post(
-                    self._asked.url, data=_payload(body), headers=headers, allow_redirects=False
+                    self._asked.url, data=data, headers=headers, allow_redirects=False
                 )
                 if self._response.status != HTTPStatus.OK:
                     await self._refuse(self._response)
@@ -290,6 +292,6 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _payload(body: bytes) -> bytes | io.BytesIO:
-    """Bytes go out in one piece, and aiohttp warns of large ones; a BytesIO goes in parts that let others run."""
-    return body if len(body) < _ONE_GO_BYTES else io.BytesIO(body)
+async def _one_after_another(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece

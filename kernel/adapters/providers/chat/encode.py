@@ -14,19 +14,30 @@ from typing import Any, Final
 from kernel.ports.provider import Message, ModelRequest, ToolCall, ToolSpec
 
 WIRE: Final = "openai"
+PIECE_BYTES: Final = 64 * 1024
 
 
-def encode_request(request: ModelRequest, model: str, tokens_field: str) -> bytes:
-    """The whole body. `tokens_field` is the server's name for the bound on output tokens."""
+def encode_request(request: ModelRequest, model: str, tokens_field: str) -> list[bytes]:
+    """The body, in pieces of about `PIECE_BYTES`. `tokens_field` names the bound on output tokens."""
     options: dict[str, Any] = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
     options[tokens_field] = request.output_tokens_max
     if request.temperature is not None:
         options["temperature"] = request.temperature
     parts = [message.wire.get(WIRE) or encode_message(message) for message in request.messages] or [b""]
-    # Head and tail go onto the outer parts, so that a long conversation is copied once and not twice.
     parts[0] = b"".join((_dump(options)[:-1], b',"messages":[', parts[0]))
     parts[-1] = b"".join((parts[-1], b"]", _tools(request), b"}"))
-    return b",".join(parts)
+    return _pieces(parts)
+
+
+def _pieces(parts: list[bytes]) -> list[bytes]:
+    """`parts` with commas between. One block of 200 kB for every round would be fresh memory from the
+    system each time, which costs five times what filling it does.
+    """
+    step = max(1, len(parts) * PIECE_BYTES // sum(map(len, parts)))
+    last = (len(parts) - 1) // step * step
+    found = [b",".join([*parts[start : start + step], b""]) for start in range(0, last, step)]
+    found.append(b",".join(parts[last:]))
+    return found
 
 
 def encode_message(message: Message) -> bytes:
