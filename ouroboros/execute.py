@@ -22,7 +22,7 @@ from kernel.persona import Persona
 from kernel.ports.provider import Usage
 from ouroboros.review import Caller, Review, needs_review
 from ouroboros.seed import Seed
-from ouroboros.seedbook import SeedBook
+from ouroboros.seedbook import record_seed
 from ouroboros.verdict import Verdict
 
 
@@ -127,7 +127,7 @@ async def carry_out(
     Raises: what `Supervisor.start` raises; JournalDown.
     """
     started_s = kernel.clock.monotonic_s()
-    await SeedBook(kernel.journal).record(work.seed, work.owner, work.source)
+    await record_seed(kernel.journal, work.seed, work.owner, work.source)
     relay = _Relay(on_entry)
     end = kernel.journal.subscribe(relay.hear)
     try:

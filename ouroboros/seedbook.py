@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from kernel.errors import NotFound
 from kernel.ids import Principal
-from kernel.journal.appender import Appender
+from kernel.journal.appender import Appender, Reader
 from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
 from kernel.journal.projection import Projector, Scalar, Upsert
 from ouroboros.seed import Seed
@@ -20,16 +20,17 @@ CREATED: Final = "seed.created"
 _GOAL_CHARS_MAX: Final = 500
 
 
+async def record_seed(journal: Appender, seed: Seed, by: Principal, source: str) -> None:
+    """Raises: JournalDown, LimitExceeded (larger than one entry may be)."""
+    payload = {"seed": seed.payload(), "digest": seed.digest, "source": source}
+    await journal.append(Draft(by, SYSTEM_STREAM, CREATED, payload))
+
+
 @dataclass(frozen=True, slots=True)
 class SeedBook:
-    """The seeds in one journal."""
+    """The seeds in one journal, for reading: works beside the process that writes it."""
 
-    journal: Appender
-
-    async def record(self, seed: Seed, by: Principal, source: str) -> None:
-        """Raises: JournalDown, LimitExceeded (larger than one entry may be)."""
-        payload = {"seed": seed.payload(), "digest": seed.digest, "source": source}
-        await self.journal.append(Draft(by, SYSTEM_STREAM, CREATED, payload))
+    journal: Reader
 
     async def listed(self, limit: int = 100) -> list[dict[str, Scalar]]:
         """Rows of the table `seeds`, newest first."""

@@ -18,6 +18,7 @@ from oxios.paint import Paint, Piece, Style, one_line
 TARGET_CHARS_MAX: Final = 100
 TEXT_CHARS_MAX: Final = 160
 _TARGETS: Final = ("path", "command", "argv", "url", "query", "pattern", "question")
+_OWN_STEPS: Final = frozenset({"call.intent", "call.outcome", "call.denied"})
 _MARKS: Final[dict[str, Piece]] = {"passed": ("✓", "good"), "failed": ("✗", "bad"), "unjudged": ("?", "warn")}
 
 
@@ -49,6 +50,8 @@ class LiveView:
     def entry(self, entry: Entry) -> None:
         """Show a committed entry, if it is of a kind a person wants to see."""
         show = self._kinds.get(entry.kind)
+        if entry.kind in _OWN_STEPS and not entry.principal.startswith("agent:"):
+            return  # The review's own looks: the verdict names each with what was found.
         if show is not None and entry.payload is not None:
             show(entry.payload)
 

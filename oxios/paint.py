@@ -41,6 +41,11 @@ def one_line(text: str, chars_max: int) -> str:
     return shown if len(shown) <= chars_max else shown[: chars_max - 1] + "…"
 
 
+def harmless(text: str) -> str:
+    """`text` with its lines kept and everything else that steers a terminal shown as its escape."""
+    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
+
+
 def _plain(stream: IO[str]) -> Paint:
     def paint(pieces: tuple[Piece, ...]) -> None:
         stream.write("".join(text for text, _ in pieces) + "\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kernel.errors import Invalid
-from kernel.handle.persona import PersonaDesk
+from kernel.handle.persona import active_persona
 from kernel.ids import RunId
 from kernel.limits import SEED_BYTES_MAX
 from kernel.persona import Persona, load_personas, pick
@@ -27,7 +27,7 @@ from ouroboros.workspace import Places, resolve_mounts
 from oxios.exits import Exit
 from oxios.frame import say
 from oxios.live import LiveView
-from oxios.paint import painter
+from oxios.paint import harmless, painter
 from oxios.session import run_kernel
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def result_json(result: SeedResult, work: Commission, code: Exit) -> dict[str, J
 
 def _tell(args: argparse.Namespace, result: SeedResult, work: Commission, code: Exit) -> None:
     if args.json:
-        print(json.dumps(result_json(result, work, code), ensure_ascii=False))  # noqa: T201 -- data
+        print(json.dumps(result_json(result, work, code), ensure_ascii=False))
     elif result.output:
-        print(result.output)  # noqa: T201 -- data
+        print(harmless(result.output) if sys.stdout.isatty() else result.output)
     sys.stdout.flush()
     if result.status == "paused":
         say(f"paused: {result.note}\ntry: oxios runs resume {result.run}")
@@ -135,9 +135,8 @@ def _tell(args: argparse.Namespace, result: SeedResult, work: Commission, code: 
 
 
 async def _persona(kernel: Kernel, spec: SeedSpec) -> Persona | None:
-    home = kernel.settings.home
-    name = spec.persona or await PersonaDesk(kernel.journal, home, kernel.settings.persona.default).active()
-    return pick(load_personas(home), name) if name else None
+    name = spec.persona or await active_persona(kernel.journal, kernel.settings.persona.default)
+    return pick(load_personas(kernel.settings.home), name) if name else None
 
 
 def _overridden(spec: SeedSpec, args: argparse.Namespace) -> SeedSpec:

@@ -17,7 +17,7 @@ from typing import Final
 from kernel.capability.rights import Rights
 from kernel.errors import Conflict
 from kernel.ids import Principal
-from kernel.journal.appender import Appender
+from kernel.journal.appender import Appender, Reader
 from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
 from kernel.journal.projection import Projector, Upsert
 from kernel.jsontypes import JsonObject
@@ -39,8 +39,13 @@ class PersonaDesk:
 
     async def active(self) -> str:
         """The id of the active persona; empty for none."""
-        rows = await self.journal.rows("state", {"key": ACTIVE_KEY})
-        return str(rows[0]["value"] or "") if rows else self.default
+        return await active_persona(self.journal, self.default)
+
+
+async def active_persona(journal: Reader, default: str) -> str:
+    """The id that was switched to last, else `default`."""
+    rows = await journal.rows("state", {"key": ACTIVE_KEY})
+    return str(rows[0]["value"] or "") if rows else default
 
 
 class ListArgs(Args):

@@ -11,7 +11,10 @@ from oxios.exits import Exit
 from oxios.frame import say
 
 if TYPE_CHECKING:
-    from kernel.boot import Kernel
+    from collections.abc import Iterator
+
+    from kernel.journal.appender import Reader
+    from ouroboros.seed import Seed
 
 NAME = "seed"
 HELP = "carry out a seed (a specification), write a new one, list those on record"
@@ -47,19 +50,18 @@ def _configure_submit(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from oxios.session import run_kernel  # noqa: PLC0415 -- `oxios --help` opens no kernel
-
     match args.action:
         case "submit":
-            from oxios.submit import submit  # noqa: PLC0415 -- as above
+            from oxios.submit import submit  # noqa: PLC0415 -- `oxios --help` opens no kernel
 
             return submit(args)
         case "new":
             return _new(args)
-        case "list":
-            return run_kernel(args, lambda kernel: _list(args, kernel))
         case _:
-            return run_kernel(args, lambda kernel: _show(args, kernel))
+            from oxios.session import read_journal  # noqa: PLC0415 -- as above
+
+            action = _list if args.action == "list" else _show
+            return read_journal(args, lambda journal: action(args, journal))
 
 
 def _new(args: argparse.Namespace) -> int:
@@ -84,42 +86,46 @@ def _new(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-async def _list(args: argparse.Namespace, kernel: Kernel) -> int:
+async def _list(args: argparse.Namespace, journal: Reader) -> int:
     from ouroboros.seedbook import SeedBook  # noqa: PLC0415 -- for this action only
+    from oxios.paint import one_line  # noqa: PLC0415 -- as above
 
-    rows = await SeedBook(kernel.journal).listed(max(1, args.limit))
+    rows = await SeedBook(journal).listed(max(1, args.limit))
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
         return Exit.OK
     for row in rows:
-        goal = " ".join(str(row["goal"]).split())[:70]
-        print(f"{row['id']}  {_when(row['created_us'])}  gen {row['generation']}  {goal}")
+        print(f"{row['id']}  {_when(row['created_us'])}  gen {row['generation']}  {one_line(str(row['goal']), 70)}")
     if not rows:
         say("no seed is on record; `oxios seed new` writes a template", args)
     return Exit.OK
 
 
-async def _show(args: argparse.Namespace, kernel: Kernel) -> int:
+async def _show(args: argparse.Namespace, journal: Reader) -> int:
     from ouroboros.seedbook import SeedBook  # noqa: PLC0415 -- for this action only
+    from oxios.paint import harmless  # noqa: PLC0415 -- as above
 
-    seed = await SeedBook(kernel.journal).find(args.id)
-    runs = await kernel.journal.rows("runs", {"seed": seed.id}, order="started_us")
+    seed = await SeedBook(journal).find(args.id)
+    runs = await journal.rows("runs", {"seed": seed.id}, order="started_us")
     if args.json:
-        print(json.dumps({**seed.payload(), "digest": seed.digest, "runs": [row["id"] for row in runs]}))
+        told = {**seed.payload(), "digest": seed.digest, "runs": [row["id"] for row in runs]}
+        print(json.dumps(told, ensure_ascii=False))
         return Exit.OK
-    print(f"{seed.id}  {_when(seed.created_us)}  generation {seed.generation}, parent {seed.parent or 'none'}\n")
-    print(seed.goal.strip())
+    lines = [f"{seed.id}  {_when(seed.created_us)}  generation {seed.generation}, parent {seed.parent or 'none'}"]
+    lines += [seed.goal.strip(), *_fields(seed)]
+    lines += [f"run {row['id']}: {row['status']}, {row['turns']} turns" for row in runs]
+    print(harmless("\n\n".join(lines)))
+    return Exit.OK
+
+
+def _fields(seed: Seed) -> Iterator[str]:
+    """What the seed says beside its goal, a paragraph each."""
     for title, items in (("Constraints", seed.constraints), ("Criteria", seed.criteria)):
         if items:
-            print(f"\n{title}")
-            print("\n".join(f"  {number}. {item}" for number, item in enumerate(items, 1)))
-    rest = seed.model_dump(mode="json", include={"mounts", "ontology", "output_schema", "cspace_hint", "budget"})
-    for key, value in {**rest, "model": seed.model, "persona": seed.persona}.items():
-        if value and value != dict.fromkeys(value):
-            print(f"\n{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
-    for row in runs:
-        print(f"\nrun {row['id']}: {row['status']}, {row['turns']} turns")
-    return Exit.OK
+            yield "\n".join([title, *(f"  {number}. {item}" for number, item in enumerate(items, 1))])
+    names = {"mounts", "ontology", "output_schema", "cspace_hint", "budget", "model", "persona"}
+    for name, value in seed.model_dump(mode="json", include=names, exclude_defaults=True).items():
+        yield f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
 
 def _when(time_us: object) -> str:
