@@ -17,7 +17,7 @@ from typing import Any
 
 from kernel.errors import Conflict, Invalid, NotFound
 from kernel.settings.kinds import NONE_WORD, Value, Wrong
-from kernel.settings.load import CONFIG_NAME, REMEDY, is_table, resolve, spec_of, unknown
+from kernel.settings.load import CONFIG_NAME, REMEDY, is_table, path_of, resolve, spec_of, unknown
 from kernel.settings.source import SettingsInvalid, from_text
 
 Check = Callable[[bytes], None]
@@ -28,7 +28,7 @@ def set_value(home: Path, key: str, text: str, env: Mapping[str, str]) -> tuple[
 
     Raises: SettingsInvalid (unknown key, bad value, or one that contradicts another), Conflict.
     """
-    path = tuple(key.split("."))
+    path = path_of(key)
     spec = spec_of(path)
     if spec is None:
         raise SettingsInvalid((f"{key}: {_why_not(path)}",), remedy=REMEDY)
@@ -51,7 +51,7 @@ def unset_value(home: Path, key: str, env: Mapping[str, str]) -> Value:
 
     Raises: NotFound (it is not set there), SettingsInvalid (what remains is wrong), Conflict.
     """
-    path = tuple(key.split("."))
+    path = path_of(key)
 
     def take(table: Any) -> Value:
         if path[-1] not in table:

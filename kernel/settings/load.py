@@ -143,6 +143,19 @@ def spec_of(path: KeyPath) -> Spec | None:
     return next((spec for spec in SPECS if spec.matches(path)), None)
 
 
+def path_of(key: str) -> KeyPath:
+    """A dotted key's path; the name at the end of a table of free names may have dots itself."""
+    return _with_dots(tuple(key.split(".")))
+
+
+def _with_dots(path: KeyPath) -> KeyPath:
+    for spec in SPECS:
+        depth = spec.key.count(".")
+        if spec.key.endswith(f".{STAR}") and len(path) > depth + 1 and ".".join(path[:depth]) == spec.key[:-2]:
+            return (*path[:depth], ".".join(path[depth:]))
+    return path
+
+
 def is_table(path: KeyPath) -> bool:
     """Whether `path` is a table that holds settings."""
     return any(
@@ -184,12 +197,12 @@ def _lay(stack: _Stack, assignments: Iterable[Assignment]) -> None:
 
 def _lay_one(stack: _Stack, one: Assignment) -> str:
     """Set one value; what was wrong, or nothing."""
-    spec = spec_of(one.path)
+    path = _with_dots(one.path) if one.text else one.path
+    spec, key = spec_of(path), ".".join(path)
     if spec is None:
-        if not is_table(one.path):
-            return unknown(one.path)
-        return "" if isinstance(one.raw, dict) else f"this is a table; write [{'.'.join(one.path)}]"
-    key = ".".join(one.path)
+        if not is_table(path):
+            return unknown(path)
+        return "" if isinstance(one.raw, dict) else f"this is a table; write [{key}]"
     try:
         value = spec.kind.read_text(str(one.raw)) if one.text else spec.kind.read(one.raw)
         if one.origin.layer == "project":

@@ -105,10 +105,11 @@ def _field_value(one: Field[Any], values: dict[str, Value], key: str) -> object:
         return values.get(key, one.metadata[_SPEC].default)
     if _SECTION in one.metadata:
         return build(one.metadata[_SECTION], values, f"{key}.")
-    names = dict.fromkeys(have[len(key) + 1 :].split(".")[0] for have in values if have.startswith(f"{key}."))
+    rests = [have[len(key) + 1 :] for have in values if have.startswith(f"{key}.")]
     if _NAMED in one.metadata:
+        names = dict.fromkeys(rest.partition(".")[0] for rest in rests)
         return {name: build(one.metadata[_NAMED][0], values, f"{key}.{name}.") for name in names}
-    return {name: values[f"{key}.{name}"] for name in names}
+    return {rest: values[f"{key}.{rest}"] for rest in rests}
 
 
 def _keyed(spec: Spec, key: str, name_pattern: str) -> Spec:

@@ -50,7 +50,7 @@ _HOST = Text(r"[A-Za-z0-9.:\[\]/_-]{1,255}", 'a host, an address or a network, e
 _PERSONA = Text(r"(?:[a-z0-9][a-z0-9_-]{0,63})?", "a persona's id (see `oxios persona list`), or empty")
 
 PROVIDER_NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
-TOOL_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_:/-]{0,127}"
+TOOL_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}"
 
 DENIED_PATHS: Final = ("~/.ssh", "~/.gnupg", "~/.aws", "~/.azure", "~/.config/gcloud", "~/.kube", "~/.netrc")
 

@@ -64,14 +64,14 @@ def _resolve(args: argparse.Namespace) -> Resolved:
 
 def _get(args: argparse.Namespace) -> int:
     from kernel.errors import NotFound  # noqa: PLC0415 -- as above
-    from kernel.settings.load import is_table, spec_of, unknown  # noqa: PLC0415 -- as above
+    from kernel.settings.load import is_table, path_of, spec_of, unknown  # noqa: PLC0415 -- as above
     from kernel.settings.record import record  # noqa: PLC0415 -- as above
 
     resolved = _resolve(args)
     values: dict[str, JsonValue] = {"home": str(resolved.settings.home), **record(resolved.settings)}
     key: str = args.key
     chosen = {name: value for name, value in values.items() if not key or name == key or name.startswith(f"{key}.")}
-    path = tuple(key.split("."))
+    path = path_of(key)
     if key and not chosen and not is_table(path):
         why = "it is not set" if spec_of(path) else unknown(path)
         raise NotFound(f"{key}: {why}", remedy="see `oxios config schema` for every key")

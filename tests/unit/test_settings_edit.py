@@ -114,6 +114,7 @@ EDITS = {
     "run.tokens_max": st.sampled_from(["none", "7"]),
     "approval.mode": st.sampled_from(["manual", "auto", "allow-list"]),
     "approval.policies.exec": st.sampled_from(["auto", "always"]),
+    "approval.policies.runs.start": st.sampled_from(["auto", "always"]),
     "approval.policies.web_fetch": st.sampled_from(["on_demand", "always"]),
     "approval.allow": st.lists(st.sampled_from(["write", "exec:git"]), unique=True).map(json.dumps),
     "providers.a.base_url": st.sampled_from(["http://h/v1", "https://x.example:8443/v1"]),

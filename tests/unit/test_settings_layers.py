@@ -106,13 +106,23 @@ output_usd_per_mtok = 2
 
 [approval.policies]
 web_fetch = "always"
+"runs.fork" = "always"
 """,
     )
-    settings = place.resolve({"OXIOS__APPROVAL__POLICIES__EXEC": "auto"}, model__default="local/m").settings
+    settings = place.resolve(
+        {"OXIOS__APPROVAL__POLICIES__EXEC": "auto"},
+        model__default="local/m",
+        approval__policies__runs__start="always",
+    ).settings
     assert settings.providers["local"].kind == "openai"
     assert settings.providers["local"].output_usd_per_mtok == 2.0
     assert settings.providers["embedded"].kind == "embedded"
-    assert dict(settings.approval.policies) == {"web_fetch": "always", "exec": "auto"}
+    assert dict(settings.approval.policies) == {
+        "web_fetch": "always",
+        "runs.fork": "always",
+        "exec": "auto",
+        "runs.start": "always",
+    }
 
 
 WRONG = [
@@ -131,6 +141,7 @@ WRONG = [
     ("home = '/x'\n", 1, "home", "OXIOS_HOME", "not a setting"),
     ("[[run]]\nturns_max = 3\n", 1, "run", "[run]", "table"),
     ("providers.'Bad Name'.kind = 'openai'\n", 1, "providers.Bad Name", "", "no such"),
+    ("[approval.policies.runs]\nstart = 'always'\n", 1, "approval.policies.runs", "auto", "not one of them"),
     ("x = [\n 1,\n]\n[run]\nturns_max = 'a'\n", 5, "run.turns_max", "whole number", "not a number"),
     ("[model]\ndefault = 'nobody/x'\n", 2, "model.default", "embedded", "nobody"),
     ("[providers.p]\nkind = 'openai'\n", 2, "providers.p.base_url", "URL", "needs one"),
