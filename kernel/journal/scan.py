@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
-from typing import Final
+from typing import Final, cast
 
 from kernel.journal import codec
 from kernel.journal.findings import Kind, Report
@@ -47,7 +47,7 @@ class Scan:
     def run(self) -> None:
         leaves: list[bytes] = []
         stop = next(self._stops)
-        expected, sha, header_bytes = 1, sha256, codec.header_bytes
+        expected, sha, header_bytes, on_entry = 1, sha256, codec.header_bytes, self.on_entry
         for row in self._reader.scan(_BEFORE_ALL):
             seq, digest, leaf, payload = row[0], row[5], row[7], row[8]
             if seq != expected:
@@ -59,10 +59,11 @@ class Scan:
             try:
                 if sha(b"\x00" + header_bytes(row[:7])).digest() != leaf:
                     self._strays.add(row[:7], leaf)
-                if payload is None or sha(payload).digest() != digest:
+                good = payload is not None and sha(payload).digest() == digest
+                if not good:
                     self._bad_payload(row)
-                elif row[6] is not None or row[4] == "blob.erased" or self.on_entry is not None:
-                    self._note(row)
+                if row[6] is not None or row[4] == "blob.erased" or on_entry is not None:
+                    self._note(row, good=good)
                 leaves.append(leaf)
             except (TypeError, ValueError, AttributeError) as error:
                 leaves.append(self._unreadable(row, error))
@@ -99,12 +100,12 @@ class Scan:
         else:
             self._report.add(Kind.PAYLOAD_ALTERED, f"the payload of entry {seq} ({kind}) was altered", seq)
 
-    def _note(self, row: EntryRow) -> None:
+    def _note(self, row: EntryRow, *, good: bool) -> None:
         for name in codec.split(row[6] or b""):
             self._referenced.setdefault(name, row[0])
-        if row[4] == "blob.erased":
+        if good and row[4] == "blob.erased":
             self._erased.add(bytes.fromhex(str(said_in(row).get("digest"))))
-        if self.on_entry is not None:
+        if self.on_entry is not None and (good or row[8] is None):
             self.on_entry(row)
 
     def _extend(self, leaves: Iterable[bytes]) -> None:
@@ -174,7 +175,7 @@ class Strays:
 
     def add(self, header: Header, leaf: bytes) -> None:
         """Raises: TypeError, where the stored hash is none."""
-        if not isinstance(leaf, bytes) or len(leaf) != HASH_BYTES:
+        if not isinstance(cast("object", leaf), bytes) or len(leaf) != HASH_BYTES:
             raise TypeError("its stored hash is no hash")
         self.any = True
         seq = header[0]

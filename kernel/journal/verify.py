@@ -20,12 +20,13 @@ from kernel.journal.findings import Kind, Report
 from kernel.journal.head import Reading, read_checkpoints, read_head
 from kernel.journal.keys import successor
 from kernel.journal.merkle import Frontier
-from kernel.journal.note import Checkpoint, VerifierKey, open_checkpoint
+from kernel.journal.note import Checkpoint, VerifierKey, open_checkpoint, verifier_key
 from kernel.journal.opening import JournalFiles
 from kernel.journal.projection import Projector
 from kernel.journal.rebuild import Rebuild
 from kernel.journal.rows import said_in
 from kernel.journal.scan import Scan
+from kernel.jsontypes import JsonObject
 from kernel.ports.store import EntryQuery, Store, StoreDamaged, StoreReader, TreeRow
 
 
@@ -51,8 +52,9 @@ def verify(
         report.add(Kind.DAMAGED, error.message)
         return report
     try:
-        keys = _with_successors(reader, trusted)
-        head, checkpoints = _outside(files, keys, report)
+        rotations = _rotations(reader)
+        keys = _with_successors(rotations, trusted)
+        head, checkpoints = _outside(files, keys, _with_predecessors(rotations, keys), report)
         kept = [open_checkpoint(note, keys) for note in witnessed]
         with _snapshot(reader):
             _check(reader, report, keys, [*_points(head), *_points(checkpoints), *kept], projectors)
@@ -148,7 +150,7 @@ def _outside(files: JournalFiles, keys: Sequence[VerifierKey], report: Report) -
     except FileNotFoundError:
         pass  # Whether it is missed depends on whether there are entries.
     try:
-        checkpoints = read_checkpoints(files.checkpoints, keys)
+        checkpoints = read_checkpoints(files.checkpoints, known)
         for wrong in checkpoints.wrong:
             report.add(Kind.CHECKPOINT_FORGED, f"a recorded checkpoint is forged or damaged: {wrong}")
     except FileNotFoundError:
@@ -167,17 +169,37 @@ def _points(reading: Reading | None) -> list[Checkpoint]:
     return [signed.checkpoint for signed in reading.good] if reading else []
 
 
-def _with_successors(reader: StoreReader, trusted: Sequence[VerifierKey]) -> list[VerifierKey]:
-    """The trusted keys, and those they signed over to in turn."""
-    keys, after = list(trusted), 0
+def _rotations(reader: StoreReader) -> list[JsonObject]:
+    found: list[JsonObject] = []
+    after = 0
     while rows := reader.entries(EntryQuery(after=after, stream=SYSTEM_STREAM, kind="key.rotated")):
         after = rows[-1][0]
-        for row in rows:
-            statement = said_in(row).get("statement")
-            try:
-                keys.append(successor(str(statement), keys))
-            except Invalid:
-                continue  # Signed by a key that is not trusted: what it names is not trusted either.
+        found += [said_in(row) for row in rows]
+    return found
+
+
+def _with_successors(rotations: Sequence[JsonObject], trusted: Sequence[VerifierKey]) -> list[VerifierKey]:
+    """The trusted keys, and those they signed over to in turn."""
+    keys = list(trusted)
+    for said in rotations:
+        try:
+            keys.append(successor(str(said.get("statement")), keys))
+        except Invalid:
+            continue  # Signed by a key that is not trusted: what it names is not trusted either.
+    return keys
+
+
+def _with_predecessors(rotations: Sequence[JsonObject], trusted: Sequence[VerifierKey]) -> list[VerifierKey]:
+    """Those and the keys before them, for checkpoints of their time: the log that a trusted key
+    signs says which they were.
+    """
+    keys = list(trusted)
+    for said in reversed(rotations):
+        try:
+            if verifier_key(str(said.get("new"))) in keys:
+                keys.append(verifier_key(str(said.get("old"))))
+        except Invalid:
+            continue  # An altered entry: the scan names it.
     return keys
 
 
