@@ -110,12 +110,16 @@ def _openat2(root: int, inner: str, flags: int, mode: int, *, follow: bool) -> i
 
 def _walk(root: int, inner: str, flags: int, *, follow: bool) -> int:
     """Component by component; `..` goes back along the handles we came by, never above `root`."""
-    pending = [part for part in reversed(inner.split("/")) if part and part != "."]
+    pending = [part for part in reversed(inner.split("/")) if part]
     trail = [os.dup(root)]
     links = 0
     try:
         while pending:
             part = pending.pop()
+            if part in {".", ".."} and not _is_dir(trail[-1]):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), inner)
+            if part == ".":
+                continue
             if part == "..":
                 if len(trail) == 1:
                     raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), inner)
@@ -132,7 +136,7 @@ def _walk(root: int, inner: str, flags: int, *, follow: bool) -> int:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), inner)
             if link.startswith("/"):
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), inner)
-            pending.extend(piece for piece in reversed(link.split("/")) if piece and piece != ".")
+            pending.extend(piece for piece in reversed(link.split("/")) if piece)
         return os.open(".", flags | _BASE, dir_fd=trail[-1]) if _is_dir(trail[-1]) else _last(trail, flags, inner)
     finally:
         for handle in trail:
