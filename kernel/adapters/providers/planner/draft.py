@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from kernel.adapters.providers.planner.mask import LITERAL, Masked, Quotation
-from kernel.adapters.providers.planner.program import Action, Ref, Template, Value, literal
+from kernel.adapters.providers.planner.program import Action, Ref, Template, Value, literal, refs_in
 from kernel.adapters.providers.planner.toolbox import ROLES, Toolbox, Unfit
 
 ONE: Final = rf"(?:{LITERAL}|[^\s,;:\ue000]+)"
@@ -149,7 +149,8 @@ class Draft:
 
     def _add(self, tool: str, args: Mapping[str, Value], role: str, *, together: bool | None = None) -> Action:
         apart = ROLES[role].together if role else False
-        action = Action(self.next_action, tool, args, role, apart if together is None else together)
+        together = apart if together is None else together
+        action = Action(self.next_action, tool, args, role, together, tuple(refs_in(args)))
         self.next_action += 1
         self._open.append(action)
         return action

@@ -40,6 +40,7 @@ class Position:
     """`calls` to make now; where there are none, everything has been tried."""
 
     progress: list[Progress] = field(default_factory=list[Progress])
+    undone: list[Progress] = field(default_factory=list[Progress])
     made: dict[int, tuple[Action, Made]] = field(default_factory=dict[int, tuple[Action, Made]])
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
 
@@ -59,6 +60,8 @@ def follow(program: Program, calls: Sequence[Made]) -> Position:
         position.progress.append(progress)
         if progress.state == "open" and not _advance(progress, position, remaining):
             break
+        if progress.state in _UNDONE:
+            position.undone.append(progress)
     return position
 
 
@@ -70,9 +73,9 @@ def _obstacle(progress: Progress, position: Position) -> None:
     elif step.aside:
         progress.state = "aside"
     else:
-        last = len(position.progress) - 1
-        for place, earlier in enumerate(position.progress):
-            if earlier.state in _UNDONE and _depends(step, earlier, position, next_to=place == last):
+        before = position.progress[-1] if position.progress else None
+        for earlier in position.undone:
+            if _depends(step, earlier, position, next_to=earlier is before):
                 progress.state, progress.why = "skipped", f'it depends on "{earlier.step.source}", which was not done'
                 return
 
@@ -107,18 +110,20 @@ def _advance(progress: Progress, position: Position, remaining: Iterator[Made]) 
 
 def _joins(action: Action, position: Position) -> bool:
     """Whether an action may go out in one reply with those before it."""
-    ready = all(ref.action in position.made for ref in action.refs())
+    ready = all(ref.action in position.made for ref in action.uses)
     return action.together and ready and len(position.calls) < PARALLEL_CALLS_MAX
 
 
 def _take(action: Action, progress: Progress, position: Position, remaining: Iterator[Made]) -> None:
-    if not all(position.has(ref.action) for ref in action.refs()):
-        return  # The step has failed already: what this needs was not to be had.
-    try:
-        args = render(action.args, position.made)
-    except Unfit as unfit:
-        progress.state, progress.why = "failed", str(unfit)
-        return
+    args: object = action.args
+    if action.uses:
+        if not all(position.has(ref.action) for ref in action.uses):
+            return  # The step has failed already: what this needs was not to be had.
+        try:
+            args = render(action.args, position.made)
+        except Unfit as unfit:
+            progress.state, progress.why = "failed", str(unfit)
+            return
     # Calls that another model made in between are passed over.
     made = next((one for one in remaining if one.tool == action.tool), None)
     if made is None:

@@ -49,9 +49,8 @@ class Action:
     args: Mapping[str, Value]
     role: str = ""
     together: bool = False
-
-    def refs(self) -> Iterator[Ref]:
-        return refs_in(self.args)
+    uses: tuple[Ref, ...] = ()
+    """The references in `args`."""
 
 
 def refs_in(value: Value) -> Iterator[Ref]:
@@ -91,7 +90,7 @@ class Step:
 
     def refs(self) -> Iterator[Ref]:
         for action in self.actions:
-            yield from action.refs()
+            yield from action.uses
         if self.shows is not None:
             yield from self.shows.refs()
 

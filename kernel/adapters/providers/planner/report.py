@@ -63,7 +63,7 @@ def _results(one: Progress, made: Mapping[int, tuple[Action, Made]]) -> Iterator
     if one.shown is not None:
         yield _cut(one.shown.rstrip("\n"), RESULT_CHARS_MAX)
         return
-    used = {ref.action for action in one.step.actions for ref in action.refs()}
+    used = {ref.action for action in one.step.actions for ref in action.uses}
     several = len(one.step.actions) - len(used) > 1
     for action in one.step.actions:
         if action.number not in made or action.number in used:
