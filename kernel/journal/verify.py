@@ -54,8 +54,9 @@ def verify(
     try:
         rotations = _rotations(reader)
         keys = _with_successors(rotations, trusted)
-        head, checkpoints = _outside(files, keys, _with_predecessors(rotations, keys), report)
-        kept = [open_checkpoint(note, keys) for note in witnessed]
+        known = _with_predecessors(rotations, keys)
+        head, checkpoints = _outside(files, keys, known, report)
+        kept = [open_checkpoint(note, known) for note in witnessed]
         with _snapshot(reader):
             _check(reader, report, keys, [*_points(head), *_points(checkpoints), *kept], projectors)
             _require_files(report, head, checkpoints)
@@ -140,7 +141,9 @@ def _check_forks(report: Report, points: Sequence[Checkpoint]) -> None:
             report.add(Kind.REWRITTEN, f"two histories of {point.size} entries were signed")
 
 
-def _outside(files: JournalFiles, keys: Sequence[VerifierKey], report: Report) -> tuple[Reading | None, Reading | None]:
+def _outside(
+    files: JournalFiles, keys: Sequence[VerifierKey], known: Sequence[VerifierKey], report: Report
+) -> tuple[Reading | None, Reading | None]:
     """Read before the database is: what it holds is then at least as new."""
     head = checkpoints = None
     try:
