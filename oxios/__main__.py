@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from difflib import get_close_matches
 from typing import cast
 
@@ -61,7 +62,8 @@ def _run(arguments: list[str]) -> int:
     args = parser.parse_args(rest)
     vars(args).update(vars(given), whole_parser=lambda: build_parser(discover()))
     overrides_of(args)  # a --set that cannot be read is told before anything is done
-    return int(command.run(args))
+    with ExitStack() as args.ends:
+        return int(command.run(args))
 
 
 def _top(rest: list[str]) -> int:

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from kernel.errors import Invalid
 from oxios.exits import Exit
@@ -18,9 +18,25 @@ from oxios.exits import Exit
 if TYPE_CHECKING:
     from kernel.settings import Settings
 
+    _SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- no public name  # pyright: ignore[reportPrivateUsage] -- as said
+else:
+    _SubParsers = argparse._SubParsersAction  # noqa: SLF001 -- as above, and it takes no parameter at run time
+
+
+class _Actions(_SubParsers):
+    """Subcommands: the line in the list is also what the subcommand's own help says, unless it says more."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+        options.setdefault("description", options.get("help"))
+        return super().add_parser(name, **options)
+
 
 class Parser(argparse.ArgumentParser):
     """Errors in the house's form; subparsers inherit it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register("action", "parsers", _Actions)
 
     def error(self, message: str) -> NoReturn:
         self.exit(Exit.USAGE, f"error: {message}\ntry: {self.prog} --help\n")
@@ -69,7 +85,7 @@ def overrides_of(args: argparse.Namespace) -> dict[str, str]:
 
 
 def settings_for(args: argparse.Namespace) -> Settings:
-    """The settings in force for this command; from here on the process logs as they say.
+    """The settings in force for this command; until it ends the process logs as they say.
 
     Raises: SettingsInvalid, Invalid.
     """
@@ -78,7 +94,9 @@ def settings_for(args: argparse.Namespace) -> Settings:
     from kernel.settings import load_settings  # noqa: PLC0415 -- `oxios --help` needs no settings
 
     settings = load_settings(home=home_flag(args), overrides=overrides_of(args))
-    configure_logging(settings, SystemClock(), os.environ)
+    undo = configure_logging(settings, SystemClock(), os.environ)
+    if "ends" in args:
+        args.ends.callback(undo)
     return settings
 
 

@@ -22,7 +22,7 @@ HELP = "read, change and check the settings"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    get = actions.add_parser("get", help="show settings in force", description="Show settings in force.")
+    get = actions.add_parser("get", help="show settings in force")
     get.add_argument("key", nargs="?", default="", help="a setting or a table, e.g. approval.mode; default: all")
     get.add_argument("--origin", action="store_true", help="show where each value comes from")
     get.add_argument("--json", action="store_true", help="as one JSON object")
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     validate.add_argument("file", nargs="?", help="a TOML file; one named .oxios.toml is checked as a project's")
     validate.add_argument("--json", action="store_true", help="as one JSON object")
     validate.set_defaults(action=_validate)
-    path = actions.add_parser("path", help="show which file `set` edits", description="Show which file `set` edits.")
+    path = actions.add_parser("path", help="show which file `set` edits")
     path.add_argument("--all", action="store_true", help="every file that may be read, the weakest first")
     path.set_defaults(action=_path)
     schema = actions.add_parser(
