@@ -22,7 +22,7 @@ def main(place: Path) -> int:
     workspace.mkdir(parents=True)
     program = str(Path(sys.executable).with_name("oxios"))
     env = {**os.environ, "OXIOS_HOME": str(place / ".run" / "home")}
-    subprocess.run([sys.executable, ROOT / "scripts" / "machine.py", "bubblewrap"], check=False)
+    subprocess.run([sys.executable, ROOT / "scripts" / "machine.py", "--install", "bubblewrap"], check=False)
     for step in STEPS:
         print(f"$ {' '.join(step)}", flush=True)
         command = [program, *(str(ROOT / word) if word == SAMPLE else word for word in step[1:])]

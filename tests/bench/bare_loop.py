@@ -1,4 +1,4 @@
-"""The floor of a tool round: a loop that talks to the model, reads the file and commits one row, and nothing else.
+"""The floor of a tool round: a loop that talks to the model, reads or writes the file and commits one row.
 
 python -m tests.bench.bare_loop URL FOLDER ROUNDS [RUNS]     prints what it took, as JSON
 
@@ -11,7 +11,7 @@ import json
 import sqlite3
 import sys
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import anyio
 
 from tests.bench import floors
 from tests.bench.measure import Spent, Stopwatch
-from tests.bench.model_process import MODEL, PATH
+from tests.bench.model_process import MODEL, goal_of
 
 _TOOL: dict[str, Any] = {
     "name": "read",
@@ -55,31 +55,48 @@ async def _reply(session: aiohttp.ClientSession, url: str, messages: list[bytes]
     return {**message, "tool_calls": calls} if calls else message
 
 
-async def _run(session: aiohttp.ClientSession, url: str, folder: Path, log: sqlite3.Connection, rounds_max: int) -> int:
-    """Rounds done."""
-    messages = [json.dumps({"role": "user", "content": f"Read {PATH} until you know it by heart."}).encode()]
-    for number in range(rounds_max):
-        message = await _reply(session, url, messages)
-        messages.append(json.dumps(message).encode())
-        if "tool_calls" not in message:
-            return number
-        for call in message["tool_calls"]:
-            path = folder / json.loads(call["function"]["arguments"])["path"]
-            content = path.read_text(encoding="utf-8")
-            messages.append(json.dumps({"role": "tool", "tool_call_id": call["id"], "content": content}).encode())
-        log.execute(floors.INSERT, floors.row(messages[-1]))
-    return rounds_max
+def _act(folder: Path, arguments: dict[str, str]) -> str:
+    path = folder / "workspace" / arguments["path"]
+    if "content" not in arguments:
+        return path.read_text(encoding="utf-8")
+    path.write_text(arguments["content"], encoding="utf-8")
+    return "written"
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """What a conversation needs."""
+
+    session: aiohttp.ClientSession
+    url: str
+    folder: Path
+    log: sqlite3.Connection
+
+    async def run(self, topic: int, rounds_max: int) -> int:
+        """One conversation to its end; returns the rounds it had."""
+        messages = [json.dumps({"role": "user", "content": goal_of(topic)}).encode()]
+        for number in range(rounds_max):
+            message = await _reply(self.session, self.url, messages)
+            messages.append(json.dumps(message).encode())
+            if "tool_calls" not in message:
+                return number
+            for call in message["tool_calls"]:
+                content = _act(self.folder, json.loads(call["function"]["arguments"]))
+                messages.append(json.dumps({"role": "tool", "tool_call_id": call["id"], "content": content}).encode())
+            self.log.execute(floors.INSERT, floors.row(messages[-1]))
+        return rounds_max
 
 
 async def main(url: str, folder: Path, rounds: int, runs: int) -> Spent:
     """What `runs` conversations at once took; a short one before them warms everything up."""
     with closing(floors.open_log(folder / "bare.db")) as log:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            await _run(session, url, folder, log, WARM_ROUNDS)
+            bare = Bare(session, url, folder, log)
+            await bare.run(0, WARM_ROUNDS)
             watch = Stopwatch()
             async with anyio.create_task_group() as group:
-                for _ in range(runs):
-                    group.start_soon(_run, session, url, folder, log, rounds + 1)
+                for topic in range(runs):
+                    group.start_soon(bare.run, topic, rounds + 1)
             return watch.read()
 
 

@@ -19,7 +19,6 @@ from tests.bench import floors
 from tests.bench.journal import fresh_home
 from tests.bench.kernel_loop import settings_at
 from tests.bench.measure import Figure, Stopwatch, from_pairs, paired
-from tests.bench.model_process import PATH
 
 CAPABILITIES = 200
 DECISION_US_MAX = 60
@@ -30,7 +29,7 @@ def decision_us(folder: Path, decisions: int) -> float:
     home = fresh_home(folder)
     workspace = home / "workspace"
     workspace.mkdir()
-    (workspace / PATH).write_text("notes\n", encoding="utf-8")
+    (workspace / "notes.txt").write_text("notes\n", encoding="utf-8")
 
     async def run() -> float:
         async with open_kernel(settings_at(home, "http://127.0.0.1:9"), operator=user("bench")) as kernel:
@@ -53,7 +52,7 @@ async def _request(kernel: Kernel, workspace: Path) -> Request:
     await kernel.capabilities.mint_all(holder, items, origin="bench")
     kernel.dispatcher.budgets.open(run, Budget())
     syscall = kernel.table.get("read")
-    args = syscall.args.model_validate({"path": PATH})
+    args = syscall.args.model_validate({"path": "notes.txt"})
     mounts = (Mount(str(workspace), "ro"),)
     return Request(
         holder, kernel.operator, AGENT_ROLE, run, call_id(run, 1), syscall, args, digest_of(args), mounts, run

@@ -19,9 +19,7 @@ from kernel.directive import Directive, ExecEnv, Mount
 from kernel.ids import user
 from kernel.settings import Settings, load_settings
 from tests.bench.measure import Spent, Stopwatch
-from tests.bench.model_process import PATH, provider_at
-
-GOAL = f"Read {PATH} until you know it by heart."
+from tests.bench.model_process import goal_of, provider_at
 
 
 def settings_at(folder: Path, url: str) -> Settings:
@@ -31,27 +29,27 @@ def settings_at(folder: Path, url: str) -> Settings:
     return load_settings(home=home, env=provider_at(url))
 
 
-async def _runs(kernel: Kernel, folder: Path, runs: int, turns: str) -> None:
-    """So many runs at once, each to its end. Raises: RuntimeError, where one did not finish well."""
-    env = ExecEnv((Mount(str(folder / "workspace"), "ro"),))
+async def _runs(kernel: Kernel, folder: Path, runs: int, rounds: int) -> None:
+    """So many runs at once, each to its end. Raises: RuntimeError, where one did not do its rounds."""
+    env = ExecEnv((Mount(str(folder / "workspace")),))
 
-    async def one() -> None:
-        run = await kernel.runs.start(Directive(GOAL), env, owner=kernel.operator)
+    async def one(topic: int) -> None:
+        run = await kernel.runs.start(Directive(goal_of(topic)), env, owner=kernel.operator)
         state = await kernel.runs.wait(run)
-        if state.status != "finished":
-            raise RuntimeError(f"a run of {turns} ended {state.status}: {state.note}")
+        if state.status != "finished" or state.turns != rounds + 1:
+            raise RuntimeError(f"a run of {rounds} rounds ended {state.status} after {state.turns}: {state.note}")
 
     async with anyio.create_task_group() as group:
-        for _ in range(runs):
-            group.start_soon(one)
+        for topic in range(runs):
+            group.start_soon(one, topic)
 
 
 async def main(url: str, folder: Path, rounds: int, runs: int) -> Spent:
     """What `runs` runs at once took; a short one before them warms everything up."""
     async with open_kernel(settings_at(folder, url), operator=user("bench")) as kernel:
-        await _runs(kernel, folder, 1, "warming")
+        await _runs(kernel, folder, 1, rounds)
         watch = Stopwatch()
-        await _runs(kernel, folder, runs, f"{rounds} rounds")
+        await _runs(kernel, folder, runs, rounds)
         return watch.read()
     raise AssertionError("the block above returns")
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.measure import Figure, Spent, from_pairs
-from tests.bench.model_process import PATH, model_server
+from tests.bench.model_process import NOTES, model_server, path_of
 
 BARE = "bare loop"
 SHORT, LONG, MANY = 10, 200, 100
@@ -26,7 +26,6 @@ WALL_RATIO_MAX = 1.3
 SYNCS_MAX = 2.5
 SYNCS_AT_ONCE_MAX = 0.2
 STORE_BYTES_MAX = 3_000
-NOTES = "One line of the notes.\n" * 5
 _TIMEOUT_S = 300
 _COUNTED = re.compile(
     r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(?:fsync|fdatasync|msync|sync_file_range)$", re.MULTILINE
@@ -51,20 +50,21 @@ class Trial:
         return self.spent.wall_s / self.rounds * 1e3
 
 
-def trial(module: str, folder: Path, *, rounds: int, runs: int = 1, traced: bool = False) -> Trial:
-    """One process of `module` in a fresh folder. Raises: CalledProcessError, where it fails."""
+def trial(module: str, folder: Path, *, rounds: int, runs: int = 1, tool: str = "read", traced: bool = False) -> Trial:
+    """One process of `module` in a fresh folder. Raises: RuntimeError, where it fails."""
     place = Path(tempfile.mkdtemp(dir=folder))
     (place / "workspace").mkdir()
-    (place / "workspace" / PATH).write_text(NOTES, encoding="utf-8")
+    for topic in range(runs):
+        (place / "workspace" / path_of(topic)).write_text(NOTES, encoding="utf-8")
     counts = place / "strace"
     tracer = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync,msync,sync_file_range", "-o", str(counts)]
-    with model_server(rounds) as url:
+    with model_server(rounds, tool) as url:
         done = subprocess.run(
             [*(tracer if traced else []), sys.executable, "-m", module, url, str(place), str(rounds), str(runs)],
             capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
         )  # fmt: skip
     if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, module, done.stdout, done.stderr)
+        raise RuntimeError(f"{module} failed:\n{done.stderr[:20000]}")
     syncs = syncs_of(counts.read_text(encoding="utf-8")) if traced else 0
     store = sum(path.stat().st_size for path in place.glob("home/journal/*"))
     shutil.rmtree(place)
@@ -84,33 +84,34 @@ def can_count_syncs() -> bool:
     )
 
 
-def _pairs(folder: Path, rounds: int, runs: int, repetitions: int) -> list[tuple[Trial, Trial]]:
+def _pairs(folder: Path, rounds: int, runs: int, tool: str, repetitions: int) -> list[tuple[Trial, Trial]]:
     return [
         (
-            trial("tests.bench.kernel_loop", folder, rounds=rounds, runs=runs),
-            trial("tests.bench.bare_loop", folder, rounds=rounds, runs=runs),
+            trial("tests.bench.kernel_loop", folder, rounds=rounds, runs=runs, tool=tool),
+            trial("tests.bench.bare_loop", folder, rounds=rounds, runs=runs, tool=tool),
         )
         for _ in range(repetitions)
     ]
 
 
 def round_figures(folder: Path, repetitions: int) -> list[Figure]:
-    """CPU and wall time of a round, in a short and in a long conversation."""
+    """CPU and wall time of a round: reads, short and long, and writes, whose intent is durable before the act."""
     figures: list[Figure] = []
-    for rounds in (SHORT, LONG):
-        pairs = _pairs(folder, rounds, 1, repetitions)
+    for rounds, tool in ((SHORT, "read"), (LONG, "read"), (LONG, "write")):
+        pairs = _pairs(folder, rounds, 1, tool, repetitions)
         cpu = [(ours.cpu_ms, bare.cpu_ms) for ours, bare in pairs]
         wall = [(ours.wall_ms, bare.wall_ms) for ours, bare in pairs]
+        name = f"tool round ({tool}, {rounds} in the run)"
         figures += [
-            from_pairs(f"tool round of {rounds}, CPU", "ms", cpu, BARE, CPU_MS_MAX),
-            from_pairs(f"tool round of {rounds}, wall", "ms", wall, BARE, WALL_RATIO_MAX, bounds_ratio=True),
+            from_pairs(f"{name}, CPU", "ms", cpu, BARE, CPU_MS_MAX),
+            from_pairs(f"{name}, wall", "ms", wall, BARE, WALL_RATIO_MAX, bounds_ratio=True),
         ]
     return figures
 
 
 def at_once_figures(folder: Path, repetitions: int) -> list[Figure]:
-    """CPU and wall time of a round where many runs go on at once."""
-    pairs = _pairs(folder, SHORT, MANY, repetitions)
+    """CPU of a round, and runs a second, where many runs go on at once."""
+    pairs = _pairs(folder, SHORT, MANY, "read", repetitions)
     cpu = [(ours.cpu_ms, bare.cpu_ms) for ours, bare in pairs]
     rate = [(MANY / ours.spent.wall_s, MANY / bare.spent.wall_s) for ours, bare in pairs]
     return [
@@ -121,16 +122,24 @@ def at_once_figures(folder: Path, repetitions: int) -> list[Figure]:
 
 def sync_figures(folder: Path) -> list[Figure]:
     """Syncs and stored bytes of a round; counts, so one pass is enough."""
-    short, long = (trial("tests.bench.kernel_loop", folder, rounds=rounds, traced=True) for rounds in (SHORT, LONG))
-    # The warming run has as many rounds as the measured one.
-    rounds = 2 * (long.rounds - short.rounds)
-    one = trial("tests.bench.kernel_loop", folder, rounds=SHORT, traced=True)
-    many = trial("tests.bench.kernel_loop", folder, rounds=SHORT, runs=MANY + 1, traced=True)
-    return [
-        Figure("syncs of a round", "fsync", (long.syncs - short.syncs) / rounds, bound=SYNCS_MAX),
-        Figure(
-            f"syncs of a round, {MANY} runs at once", "fsync", (many.syncs - one.syncs) / (many.rounds - one.rounds),
-            bound=SYNCS_AT_ONCE_MAX,
-        ),
-        Figure("store", "bytes a round", (long.store_bytes - short.store_bytes) / rounds, bound=STORE_BYTES_MAX),
-    ]  # fmt: skip
+    figures = [_at_once(folder)]
+    for tool in ("write", "read"):
+        short, long = (
+            trial("tests.bench.kernel_loop", folder, rounds=rounds, tool=tool, traced=True) for rounds in (SHORT, LONG)
+        )
+        # The warming run has as many rounds as the measured one.
+        rounds = 2 * (long.rounds - short.rounds)
+        syncs, stored = (long.syncs - short.syncs) / rounds, (long.store_bytes - short.store_bytes) / rounds
+        figures[:0] = [
+            Figure(f"tool round ({tool}), syncs", "fsync", syncs, bound=SYNCS_MAX),
+            Figure(f"tool round ({tool}), stored", "bytes", stored, bound=STORE_BYTES_MAX),
+        ]
+    return figures
+
+
+def _at_once(folder: Path) -> Figure:
+    one, many = (
+        trial("tests.bench.kernel_loop", folder, rounds=SHORT, runs=runs, traced=True) for runs in (1, MANY + 1)
+    )
+    syncs = (many.syncs - one.syncs) / (many.rounds - one.rounds)
+    return Figure(f"tool round (read), syncs, {MANY} runs at once", "fsync", syncs, bound=SYNCS_AT_ONCE_MAX)
