@@ -18,12 +18,14 @@ from kernel.observe.metrics import describe_metrics
 from kernel.settings.spec import walk
 from kernel.settings.tree import Settings
 from kernel.syscalls.declare import AnySyscall
-from kernel.syscalls.table import discover
+from kernel.syscalls.table import PACKAGES, discover
 from oxios.__main__ import build_parser
 from oxios.commands import discover as commands
 from tests.architecture.parsers import subcommands
 
 WORKSPACE = "/w"
+EVERYWHERE = (*PACKAGES, "kernel.runtime")
+"""Where syscalls stand: those of the table, and those the runtime itself makes (a model request)."""
 
 _HEAD = """# Surface
 
@@ -55,7 +57,7 @@ def _code(value: object) -> str:
 
 
 def _syscalls() -> Iterator[str]:
-    rows = ((_code(one.name), *_authority(one), one.description.split("\n\n")[0]) for one in discover())
+    rows = ((_code(one.name), *_authority(one), one.description.split("\n\n")[0]) for one in discover(EVERYWHERE))
     columns = ("syscall", "claims", "effect", "tier", "approval", "offered to models", "what it does")
     return _table("Syscalls", columns, rows)
 
