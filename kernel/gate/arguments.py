@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from kernel.capability.resource import PORT_MAX, Resource
 from kernel.capability.rights import Rights
 from kernel.capability.token import Need
-from kernel.errors import KernelBug
+from kernel.errors import Invalid, KernelBug
 from kernel.gate.commands import resolve_command
 from kernel.gate.decision import Case, Denied, LayerName
 from kernel.gate.egress import resolve_url
@@ -99,7 +99,7 @@ class ArgumentsLayer:
 def needs_of(claim: Claim, target: Target) -> tuple[Need, ...]:
     """The one place where a resolved claim becomes `(resource, right)`.
 
-    A file needs the claim's right; a program, a shell and a host need EXECUTE. A shell line needs
+    A file needs the claim's right, a URL READ of its host, a program or shell EXECUTE. A shell line needs
     `exec:shell` alone, since what it runs cannot be known; a command with network needs `net:*:*`.
     """
     match claim, target:
@@ -108,7 +108,7 @@ def needs_of(claim: Claim, target: Target) -> tuple[Need, ...]:
         case CommandClaim(), CommandTarget():
             return _command_needs(target)
         case UrlClaim(), UrlTarget():
-            return (Need(Resource.target("net", target.host, str(target.port)), Rights.EXECUTE),)
+            return (Need(Resource.target("net", target.host, str(target.port)), Rights.READ),)
         case NameClaim(), NameTarget():
             return (Need(_named(claim), claim.right),)
         case _:
@@ -120,10 +120,8 @@ def _command_needs(target: CommandTarget) -> tuple[Need, ...]:
     if target.shell:
         return (Need(_SHELL, Rights.EXECUTE), *network)
     # A program outside the system's folders is named by its path: `exec:w/tool`, `exec:./tool`.
-    programs = [Resource.target("exec", name.lstrip("/")) for name in target.programs]
-    if not programs:
-        raise KernelBug(f"no program was found in {target.argv[:1]!r}")
-    return (*(Need(program, Rights.EXECUTE) for program in programs), *network)
+    programs = target.programs or target.argv[:1]
+    return (*(Need(Resource.target("exec", name.lstrip("/")), Rights.EXECUTE) for name in programs), *network)
 
 
 def _named(claim: NameClaim) -> Resource:
@@ -133,7 +131,7 @@ def _named(claim: NameClaim) -> Resource:
         return Resource.target(claim.kind, claim.name)
     host, colon, port = claim.name.rpartition(":")
     if not colon or not host or not port.isdigit() or not 0 < int(port) <= PORT_MAX:
-        raise KernelBug(f"a host is claimed as HOST:PORT, not {claim.name!r}")
+        raise Invalid(f"{claim.name!r} is not a host and a port", remedy="write HOST:PORT")
     return Resource.target("net", host, port)
 
 

@@ -62,6 +62,6 @@ def reaches(table: CapabilityTable) -> Callable[[Principal, Resource], bool]:
     """Whether a principal may connect to a host: what egress asks about each redirect."""
 
     def covers(principal: Principal, host: Resource) -> bool:
-        return not isinstance(table.cover(principal, (Need(host, Rights.EXECUTE),)), Need)
+        return not isinstance(table.cover(principal, (Need(host, Rights.READ),)), Need)
 
     return covers
