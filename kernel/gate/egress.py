@@ -13,11 +13,12 @@ Source: RFC-0008; WHATWG URL; RFC 3986.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import anyio
@@ -27,6 +28,8 @@ from kernel.gate.addresses import is_public, literal
 from kernel.gate.decision import Case, Denied, LayerName
 from kernel.ids import Principal
 from kernel.syscalls.target import UrlClaim, UrlTarget
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 URL_CHARS_MAX: Final = 8_192
 ADDRESSES_MAX: Final = 16
@@ -80,27 +83,54 @@ def resolve_url(claim: UrlClaim) -> UrlTarget | Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivateHosts:
+    """`network.private_hosts`: hosts by name, with or without port, and addresses or networks."""
+
+    hosts: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+
+    def names(self, target: UrlTarget, address: str) -> bool:
+        """True where the operator named this host, or a network that this address is in."""
+        bare = target.host.strip("[]")
+        if not self.hosts.isdisjoint({bare, f"{bare}:{target.port}", f"{target.host}:{target.port}"}):
+            return True
+        return any(ipaddress.ip_address(address) in network for network in self.networks)
+
+
+def private_hosts(named: Iterable[str]) -> PrivateHosts:
+    """Read the settings' list."""
+    hosts: set[str] = set()
+    networks: list[Network] = []
+    for each in named:
+        text = each.strip().lower().rstrip(".")
+        try:
+            networks.append(ipaddress.ip_network(text.strip("[]"), strict=False))
+        except ValueError:
+            hosts.add(text)
+    return PrivateHosts(frozenset(hosts), tuple(networks))
+
+
+@dataclass(frozen=True, slots=True)
 class Egress:
     """Pins hosts to addresses. `covers` asks whether a principal may reach a host (for redirects)."""
 
     resolver: Resolver
     covers: Callable[[Principal, Resource], bool]
-    private_hosts: frozenset[str] = frozenset()
-    """`host` or `host:port`, named by the operator: these may resolve to private addresses."""
+    private: PrivateHosts = PrivateHosts()
+    """What the operator named: these may have addresses that are not public."""
 
     async def pin(self, target: UrlTarget) -> UrlTarget | Denied:
         """The target with its addresses, each of them allowed."""
         addresses = await self._addresses(target)
         if isinstance(addresses, Denied):
             return addresses
-        if not self._is_named_private(target):
-            for address in addresses:
-                if not is_public(address):
-                    return _denied(
-                        f"{target.host} leads to {address}, which is not a public address",
-                        f"only the operator can allow it: add {target.host}:{target.port} to network.private_hosts",
-                        need=_need(target),
-                    )
+        for address in addresses:
+            if not is_public(address) and not self.private.names(target, address):
+                return _denied(
+                    f"{target.host} leads to {address}, which is not a public address",
+                    f"only the operator can allow it: add {target.host}:{target.port} to network.private_hosts",
+                    need=_need(target),
+                )
         return replace(target, addresses=addresses)
 
     async def recheck(self, url: str, principal: Principal, came_from: UrlTarget) -> UrlTarget | Denied:
@@ -138,10 +168,6 @@ class Egress:
             return _denied(f"{bare} has {len(found)} addresses", f"a host must have 1 to {ADDRESSES_MAX}")
         return found
 
-    def _is_named_private(self, target: UrlTarget) -> bool:
-        bare = target.host.strip("[]")
-        return not self.private_hosts.isdisjoint({bare, f"{bare}:{target.port}", f"{target.host}:{target.port}"})
-
 
 class EgressLayer:
     """Resolves every URL of a call, once, and puts the pinned addresses into its target."""
@@ -159,11 +185,6 @@ class EgressLayer:
                     return pinned
                 case.targets[written] = pinned
         return None
-
-
-def private_hosts(named: Iterable[str]) -> frozenset[str]:
-    """The settings' list, in the form the checks compare."""
-    return frozenset(each.strip().lower().rstrip(".") for each in named)
 
 
 def _host(written: str) -> str | Denied:
