@@ -80,7 +80,7 @@ class GrepArgs(Args):
     )
     path: str = Field(default=".", max_length=4_096, description="File, or directory to search below.")
     glob: str = Field(default="", max_length=_PATTERN_CHARS_MAX, description="Only files whose name or path fits it.")
-    ignore_case: bool = False
+    ignore_case: bool = Field(default=False, description="Whether upper and lower case are the same.")
     fixed: bool = Field(default=False, description="Take the pattern as plain text.")
     context: int = Field(default=0, ge=0, le=10, description="Lines to show around each match.")
     limit: int = Field(default=100, ge=1, le=FOUND_MAX, description="How many matching lines at most.")
