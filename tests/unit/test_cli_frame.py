@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import resource
@@ -20,7 +21,7 @@ from oxios import __main__ as program
 from oxios.__main__ import build_parser, main
 from oxios.commands import CommandModule, discover, find
 from oxios.exits import BY_CODE, Exit, exit_of
-from oxios.frame import split_globals
+from oxios.frame import colour_wanted, overrides_of, split_globals
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = (
@@ -271,3 +272,43 @@ def test_bash_reads_its_completion() -> None:
     probe = 'COMP_WORDS=(oxios conf); COMP_CWORD=1; _shtab_oxios oxios conf oxios; echo "${COMPREPLY[@]}"'
     done = subprocess.run(["bash", "-c", f"{script}\n{probe}"], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.split() == ["config"]
+
+
+class Screen(io.StringIO):
+    """A stream that is a terminal, or is none."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "flag", "env", "want"),
+    [
+        (True, False, {}, True),
+        (False, False, {}, False),
+        (True, True, {}, False),
+        (True, False, {"NO_COLOR": "1"}, False),
+        (True, False, {"NO_COLOR": ""}, True),
+        (True, False, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, flag: bool, env: dict[str, str], want: bool
+) -> None:
+    """--no-color, a set NO_COLOR, a dumb terminal and a pipe each turn them off."""
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    args = argparse.Namespace(no_color=flag)
+    assert colour_wanted(args, Screen(terminal=terminal)) is want
+
+
+def test_the_verbosity_flags_set_the_log_level_and_set_beats_them() -> None:
+    """-v is debug, -q is error, and an explicit --set log.level wins."""
+    for argv, want in ((["-v"], "debug"), (["-q"], "error"), ([], None), (["-v", "--set", "log.level=info"], "info")):
+        assert overrides_of(split_globals(argv)[0]).get("log.level") == want
