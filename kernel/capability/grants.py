@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from kernel.capability.derivation import Derivation
-from kernel.capability.record import PROJECTORS
-from kernel.capability.resource import Resource
+from kernel.capability.record import PROJECTORS, recordable
+from kernel.capability.resource import REST, Resource
 from kernel.capability.rights import Rights
 from kernel.capability.table import CapabilityTable
 from kernel.capability.token import Capability
@@ -217,7 +217,8 @@ _MODES: Final = {"ro": Rights.READ, "rw": Rights.READ | Rights.WRITE}
 
 
 def _below(mount: Mount) -> Resource:
-    return Resource.parse(f"file:{mount.path.rstrip('/')}/**")
+    place = recordable(Resource.target("file", mount.path))
+    return Resource("file", (*place.segments, REST))
 
 
 def _hinted(hint: str) -> Grant:
