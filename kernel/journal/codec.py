@@ -37,8 +37,10 @@ _DOUBTFUL: Final = re.compile("[\ud800-\U0010ffff]|[\\[:,]-?(?:[0-9]{17}|9[0-9]{
 def canonical(value: JsonObject) -> bytes:
     """The RFC 8785 bytes of an object.
 
-    Raises: Invalid, for NaN, infinities, integers beyond ±(2^53 - 1), lone surrogates, keys that
-    are no strings, and what is no JSON at all.
+    Keys are strings, as the type says; that alone is not checked on the fast path.
+
+    Raises: Invalid, for NaN, infinities, integers beyond ±(2^53 - 1), lone surrogates, cycles, and
+    what is no JSON at all.
     """
     try:
         text = _encode(value)

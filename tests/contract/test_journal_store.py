@@ -1,0 +1,211 @@
+"""What every store promises: SQLite, PostgreSQL and the one in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+import pytest
+
+from kernel.errors import Invalid, KernelBug
+from kernel.journal.projection import Upsert
+from kernel.ports.store import (
+    Batch,
+    EntryQuery,
+    EntryRow,
+    RowQuery,
+    Store,
+    StoreReader,
+    StoreWriter,
+    TreeRow,
+)
+
+
+def _row(seq: int, stream: str = "r1", kind: str = "call.intent", payload: bytes | None = b"{}") -> EntryRow:
+    content = payload or b"gone"
+    return (seq, 1_795_000_000_000_000 + seq, "agent:r1", stream, kind, sha256(content).digest(), None, bytes(32), payload)
+
+
+def _tree(size: int) -> TreeRow:
+    return TreeRow(size, 1_795_000_000_000_000 + size, bytes(32), f"note {size}\n")
+
+
+def _batch(*rows: EntryRow, **more: object) -> Batch:
+    return Batch(tree=_tree(rows[-1][0] if rows else 0), entries=rows, **more)  # type: ignore[arg-type] -- fields by name
+
+
+@contextmanager
+def _open(store: Store) -> Iterator[tuple[StoreWriter, StoreReader]]:
+    store.prepare()
+    writer, reader = store.writer(), store.reader()
+    try:
+        yield writer, reader
+    finally:
+        reader.close()
+        writer.close()
+
+
+def test_an_empty_store_has_an_empty_tree(store: Store) -> None:
+    """A new store holds nothing, and says so in every question."""
+    with _open(store) as (writer, reader):
+        assert writer.tree() == reader.tree() == TreeRow()
+        assert reader.entries(EntryQuery()) == []
+        assert list(reader.scan()) == list(reader.blobs()) == reader.leaves(0, 9) == reader.chunks(0, 9) == []
+        assert reader.damages() == []
+
+
+def test_a_batch_is_there_when_commit_returns(store: Store) -> None:
+    """Entries, tree, blobs, chunks and projections of a batch read back from another connection."""
+    blob = b"content"
+    with _open(store) as (writer, reader):
+        writer.commit(
+            _batch(
+                _row(1),
+                _row(2, payload=b'{"a":"\xe2\x82\xac"}'),
+                blobs=[(sha256(blob).digest(), blob)],
+                chunks=[(0, b"r" * 32)],
+                changes=[Upsert("runs", {"id": "r1"}, {"status": "running", "started_us": 1_795_000_000_000_000})],
+            )
+        )
+        assert reader.tree() == _tree(2)
+        assert reader.entries(EntryQuery()) == [_row(1), _row(2, payload=b'{"a":"\xe2\x82\xac"}')]
+        assert reader.leaves(1, 2) == [(2, bytes(32))]
+        assert reader.chunks(0, 1) == [(0, b"r" * 32)]
+        assert reader.blob(sha256(blob).digest()) == blob
+        assert list(reader.blobs()) == [(sha256(blob).digest(), blob)]
+        row = reader.rows(RowQuery("runs", {"id": "r1"}))[0]
+        assert (row["status"], row["started_us"], row["turns"], row["goal"]) == (
+            "running",
+            1_795_000_000_000_000,
+            0,
+            None,
+        )
+
+
+def test_reopening_finds_what_was_committed(store: Store) -> None:
+    """A store opened a second time continues; preparing it again changes nothing."""
+    with _open(store) as (writer, _):
+        writer.commit(_batch(_row(1)))
+    with _open(store) as (writer, reader):
+        assert writer.tree() == _tree(1)
+        writer.commit(_batch(_row(2)))
+        assert [row[0] for row in reader.scan()] == [1, 2]
+
+
+def test_many_rows_go_in_one_batch(store: Store) -> None:
+    """A batch far beyond one statement arrives whole and in order, and scanning pages through it."""
+    rows = [_row(seq) for seq in range(1, 1301)]
+    changes = [Upsert("runs", {"id": f"r{seq % 300}"}, {"turns": seq}) for seq in range(1, 1301)]
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(*rows, changes=changes))
+        assert list(reader.scan()) == rows
+        assert list(reader.scan(after=1290)) == rows[1290:]
+        turns = {row["id"]: row["turns"] for row in reader.rows(RowQuery("runs", {}))}
+        assert turns == {f"r{n % 300}": n for n in range(1001, 1301)}
+
+
+def test_entries_are_narrowed_by_each_field(store: Store) -> None:
+    """Stream, kind, principal, start and number each narrow what is read."""
+    rows = [_row(1, "r1", "a.b"), _row(2, "r2", "a.b"), _row(3, "r1", "c.d"), _row(4, "r1", "a.b")]
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(*rows))
+
+        def seqs(query: EntryQuery) -> list[int]:
+            return [row[0] for row in reader.entries(query)]
+
+        assert seqs(EntryQuery(stream="r1")) == [1, 3, 4]
+        assert seqs(EntryQuery(kind="a.b")) == [1, 2, 4]
+        assert seqs(EntryQuery(stream="r1", kind="a.b", after=1)) == [4]
+        assert seqs(EntryQuery(principal="agent:r1", limit=2)) == [1, 2]
+        assert seqs(EntryQuery(principal="agent:r2")) == []
+
+
+def test_a_change_keeps_the_columns_it_does_not_name(store: Store) -> None:
+    """A later upsert of a row changes only its own columns; later changes of one batch win."""
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(_row(1), changes=[Upsert("runs", {"id": "a"}, {"status": "running", "goal": "g"})]))
+        changes = [Upsert("runs", {"id": "a"}, {"status": s}) for s in ("paused", "finished")]
+        writer.commit(_batch(_row(2), changes=changes))
+        row = reader.rows(RowQuery("runs", {"status": "finished"}))[0]
+        assert (row["id"], row["goal"], row["status"]) == ("a", "g", "finished")
+        assert reader.rows(RowQuery("runs", {"status": "paused"})) == []
+
+
+def test_rows_are_ordered_and_bounded(store: Store) -> None:
+    """Rows come by the wanted column, either way, and not more than asked for; empty is a value."""
+    changes = [Upsert("state", {"key": key}, {"value": value}) for key, value in (("a", "3"), ("b", None), ("c", "1"))]
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(_row(1), changes=changes))
+        assert [row["key"] for row in reader.rows(RowQuery("state", {}))] == ["a", "b", "c"]
+        assert [row["key"] for row in reader.rows(RowQuery("state", {}, descending=True, limit=2))] == ["c", "b"]
+        assert [row["key"] for row in reader.rows(RowQuery("state", {"value": None}))] == ["b"]
+        ordered = [row["key"] for row in reader.rows(RowQuery("state", {}, order="value"))]
+        assert [key for key in ordered if key != "b"] == ["c", "a"]
+
+
+def test_unknown_tables_and_columns_are_refused(store: Store) -> None:
+    """A reader gets an error that lists what there is; a projector's mistake is a bug, and writes nothing."""
+    with _open(store) as (writer, reader):
+        with pytest.raises(Invalid, match="no projection"):
+            reader.rows(RowQuery("entries", {}))
+        with pytest.raises(Invalid, match="no column"):
+            reader.rows(RowQuery("runs", {"id; DROP TABLE runs": "x"}))
+        with pytest.raises(Invalid, match="no column"):
+            reader.rows(RowQuery("runs", {}, order="seq"))
+        for wrong in (
+            Upsert("entries", {"seq": 1}, {}),
+            Upsert("runs", {"id": "a"}, {"nonsense": 1}),
+            Upsert("runs", {"status": "a"}, {"goal": "g"}),
+            Upsert("runs", {"id": "a"}, {"id": "b"}),
+        ):
+            with pytest.raises(KernelBug):
+                writer.commit(_batch(_row(1), changes=[wrong]))
+        assert writer.tree() == TreeRow()
+        assert list(reader.scan()) == []
+
+
+def test_erasing_empties_payloads_and_removes_blobs(store: Store) -> None:
+    """Content of a digest goes, wherever it stands; entries, digests and other content stay."""
+    secret, kept = b'{"secret":1}', b'{"kept":1}'
+    with _open(store) as (writer, reader):
+        digest = sha256(secret).digest()
+        rows = [_row(1, payload=secret), _row(2, payload=kept), _row(3, payload=secret)]
+        writer.commit(_batch(*rows, blobs=[(digest, secret)]))
+        assert reader.kinds_of(digest) == ["call.intent"]
+        writer.commit(_batch(_row(4), erase=[digest]))
+        assert [row[8] for row in reader.scan()] == [None, kept, None, b"{}"]
+        assert [row[5] for row in reader.scan()][:3] == [digest, sha256(kept).digest(), digest]
+        assert reader.blob(digest) is None
+        assert reader.kinds_of(digest) == []
+
+
+def test_a_blob_stored_twice_is_kept_once(store: Store) -> None:
+    """The same content in two batches is one blob."""
+    blob = (sha256(b"x").digest(), b"x")
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(_row(1), blobs=[blob, blob]))
+        writer.commit(_batch(_row(2), blobs=[blob]))
+        assert list(reader.blobs()) == [blob]
+
+
+def test_a_snapshot_does_not_move(store: Store) -> None:
+    """A reader that holds a snapshot sees one state while another writes, and the new one after."""
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(_row(1)))
+        reader.snapshot()
+        assert reader.tree().size == 1
+        writer.commit(_batch(_row(2)))
+        assert reader.tree().size == 1
+        assert [row[0] for row in reader.scan()] == [1]
+        reader.release()
+        assert [row[0] for row in reader.scan()] == [1, 2]
+
+
+def test_probing_leaves_nothing_behind(store: Store) -> None:
+    """A probe really writes, and what it wrote is gone."""
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(_row(1)))
+        writer.probe()
+        assert reader.tree() == _tree(1)
+        assert [row[0] for row in reader.scan()] == [1]
