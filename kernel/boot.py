@@ -129,8 +129,10 @@ async def open_kernel(
     asker: Asker | None = None,
     clock: Clock | None = None,
     more_projectors: Mapping[str, Projector] | None = None,
+    more_providers: Mapping[str, Provider] | None = None,
 ) -> AsyncGenerator[Kernel]:
-    """The kernel of `settings.home`, for `operator`; `more_projectors` are those of the rings above.
+    """The kernel of `settings.home`, for `operator`; `more_projectors` are those of the rings above,
+    `more_providers` stand beside the configured ones, or in place of those of the same name.
 
     Raises: InstanceLocked (another process owns the home, named by pid), JournalDown, Invalid.
     """
@@ -142,7 +144,7 @@ async def open_kernel(
             open_journal(make_store(settings), settings.home, clock, projectors(more_projectors or {}))
         )
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        providers = make_providers(settings, clock)
+        providers = {**make_providers(settings, clock), **(more_providers or {})}
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
         parts = _Parts(settings, operator, asker or Nobody(), clock, journal, tasks, providers)
