@@ -18,11 +18,12 @@ from kernel.directive import Directive, ExecEnv, Mount
 from kernel.ids import Principal, RunId
 from kernel.journal.appender import Appender
 from kernel.journal.entry import Entry
+from kernel.jsontypes import JsonObject
 from kernel.persona import Persona
 from kernel.ports.provider import Usage
 from ouroboros.review import Caller, Review, needs_review
 from ouroboros.seed import Seed
-from ouroboros.seedbook import record_seed
+from ouroboros.seedbook import SeedBook, record_seed
 from ouroboros.verdict import Verdict
 
 
@@ -43,6 +44,14 @@ class RunOutcome(Protocol):
     def usage(self) -> Usage: ...
     @property
     def cost_micro_usd(self) -> int: ...
+    @property
+    def owner(self) -> Principal: ...
+    @property
+    def seed(self) -> str: ...
+    @property
+    def env(self) -> ExecEnv: ...
+    @property
+    def verdict(self) -> JsonObject | None: ...
 
 
 class Runs(Protocol):
@@ -53,6 +62,8 @@ class Runs(Protocol):
     ) -> RunId: ...
 
     async def wait(self, run: RunId) -> RunOutcome: ...
+
+    async def state(self, run: RunId) -> RunOutcome: ...
 
 
 class Kernel(Protocol):
@@ -138,7 +149,7 @@ async def carry_out(
             on_start(run)
         relay.follow(run)
         state = await kernel.runs.wait(run)
-        verdict = await review(kernel, work, run, state) if state.status == "finished" else None
+        verdict = await review(kernel, work.seed, run, state) if state.status == "finished" else None
     finally:
         end()
     return SeedResult(
@@ -156,13 +167,26 @@ async def carry_out(
     )
 
 
-async def review(kernel: Kernel, work: Commission, run: RunId, state: RunOutcome) -> Verdict | None:
-    """Review a finished run; None where the seed asks for nothing that could be reviewed."""
-    if not needs_review(work.seed):
+async def review_finished(kernel: Kernel, run: RunId) -> Verdict | None:
+    """Review a run that finished without one: it was resumed, or Oxios was killed in between.
+
+    None where it has not finished, was reviewed, was started without a seed, or there is nothing to
+    review. Raises: NotFound (the run, or its seed was erased); JournalDown.
+    """
+    state = await kernel.runs.state(run)
+    if state.status != "finished" or state.verdict is not None or not state.seed:
         return None
-    handle = kernel.handle(work.owner, run=run, mounts=work.mounts)
-    read_only = work.mounts[0].mode == "ro"
-    return await Review(kernel.journal, handle, work.owner, run, read_only).verdict(work.seed, state.output)
+    return await review(kernel, await SeedBook(kernel.journal).find(state.seed), run, state)
+
+
+async def review(kernel: Kernel, seed: Seed, run: RunId, state: RunOutcome) -> Verdict | None:
+    """Review a finished run; None where the seed asks for nothing that could be reviewed."""
+    if not needs_review(seed):
+        return None
+    mounts = state.env.mounts
+    handle = kernel.handle(state.owner, run=run, mounts=mounts)
+    read_only = bool(mounts) and mounts[0].mode == "ro"
+    return await Review(kernel.journal, handle, state.owner, run, read_only).verdict(seed, state.output)
 
 
 class _Relay:
