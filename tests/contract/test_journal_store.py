@@ -24,7 +24,17 @@ from kernel.ports.store import (
 
 def _row(seq: int, stream: str = "r1", kind: str = "call.intent", payload: bytes | None = b"{}") -> EntryRow:
     content = payload or b"gone"
-    return (seq, 1_795_000_000_000_000 + seq, "agent:r1", stream, kind, sha256(content).digest(), None, bytes(32), payload)
+    return (
+        seq,
+        1_795_000_000_000_000 + seq,
+        "agent:r1",
+        stream,
+        kind,
+        sha256(content).digest(),
+        None,
+        bytes(32),
+        payload,
+    )
 
 
 def _tree(size: int) -> TreeRow:
