@@ -1,0 +1,38 @@
+"""Nothing heavy is imported before it is needed: not for help, and not to open a kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "aiohttp", "alembic", "casbin", "jsonschema_rs", "prometheus_client", "psycopg", "rich", "sqlalchemy", "sqlmodel",
+    "structlog",
+}  # fmt: skip
+KERNEL = {"anyio", "asyncio", "cryptography", "pydantic"}
+
+
+def _imported(code: str, names: set[str]) -> set[str]:
+    """Which of `names` a fresh Python has imported after `code`."""
+    ask = f"import sys\n{code}\nprint('IMPORTED', *({names!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize("line", ["['--help']", "['--version']", "['seed', '--help']"])
+def test_help_imports_nothing_heavy(line: str) -> None:
+    """Help and version need neither the kernel's libraries nor any of the heavy ones."""
+    code = f"from oxios.__main__ import main\ntry:\n    main({line})\nexcept SystemExit:\n    pass"
+    assert not _imported(code, HEAVY | KERNEL)
+
+
+def test_opening_a_kernel_imports_nothing_heavy() -> None:
+    """The modules of a kernel load no ORM, no migration tool, no HTTP client and no terminal library."""
+    assert not _imported("import kernel.boot", HEAVY)
+
+
+def test_an_import_is_seen() -> None:
+    """The question can be answered with yes."""
+    assert _imported("import rich", HEAVY) == {"rich"}
