@@ -10,7 +10,7 @@ Source: RFC-0003.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kernel.capability.resource import ANY, REST, Kind, Resource
 from kernel.capability.tree import Node
@@ -69,8 +69,7 @@ class CSpace:
         if step is None:
             return None
         counted: Node | None = None
-        # The index reads a target's segments as names; a pattern (`net:*:*`) is compared by `⊆`.
-        for node in step.matches(target) if target.literal else self.within(target):
+        for node in self._containing(step, target):
             if node.mask & mask != mask or not node.usable(now_us):
                 continue
             if node.port not in (ANY, target.port):
@@ -79,6 +78,13 @@ class CSpace:
                 return node
             counted = counted or node
         return counted
+
+    def _containing(self, step: _Step, target: Resource) -> Iterable[Node]:
+        if target.literal:
+            return step.matches(target.segments)
+        if target.is_tree:
+            return step.matches(target.segments[:-1], whole_tree=True)
+        return self.within(target)
 
     def within(self, wanted: Resource) -> Iterator[Node]:
         """Capabilities whose pattern contains the pattern `wanted`; reads them all."""
@@ -138,14 +144,16 @@ class _Step:
     def empty(self) -> bool:
         return not (self.names or self.any or self.rest or self.here)
 
-    def matches(self, target: Resource) -> list[Node]:
-        """Every capability whose pattern contains the target (its port apart)."""
+    def matches(self, names: tuple[str, ...], *, whole_tree: bool = False) -> list[Node]:
+        """Every capability whose pattern contains the place with these names (its port apart);
+        with `whole_tree`, the place and everything below it.
+        """
         found: list[Node] = list(self.rest)
         steps = [self]
-        for segment in target.segments:
+        for name in names:
             below: list[_Step] = []
             for step in steps:
-                named = step.names.get(segment)
+                named = step.names.get(name)
                 if named is not None:
                     below.append(named)
                     found += named.rest
@@ -155,6 +163,7 @@ class _Step:
             if not below:
                 return found
             steps = below
-        for step in steps:
-            found += step.here
+        if not whole_tree:
+            for step in steps:
+                found += step.here
         return found

@@ -86,6 +86,16 @@ class Resource:
         port = other.port if self.port == ANY else self.port
         return None if segments is None else Resource(self.kind, segments, port)
 
+    @classmethod
+    def below(cls, place: Resource) -> Resource:
+        """The tree of a concrete `file` target: itself and everything below it."""
+        return cls(place.kind, (*place.segments, REST))
+
+    @property
+    def is_tree(self) -> bool:
+        """One place and everything below it: its only wildcard is a last `**`."""
+        return not self.literal and self.segments[-1:] == (REST,) and ANY not in self.segments
+
     @property
     def wild(self) -> bool:
         """A segment of it reads as a wildcard."""

@@ -11,6 +11,7 @@ Source: RFC-0003.
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from pydantic_core import to_json
@@ -49,8 +50,8 @@ class ArgumentsLayer:
     name: LayerName = "arguments"
 
     def __init__(self, denied: tuple[str, ...]) -> None:
-        """`denied` are real, absolute directories that no agent may reach: the kernel's home."""
-        self._denied = denied
+        """`denied` are directories that no agent may reach: the kernel's home."""
+        self._denied = tuple(os.path.realpath(place) for place in denied)
 
     async def check(self, case: Case) -> Denied | None:
         size = len(to_json(case.request.args))
@@ -99,12 +100,14 @@ class ArgumentsLayer:
 def needs_of(claim: Claim, target: Target) -> tuple[Need, ...]:
     """The one place where a resolved claim becomes `(resource, right)`.
 
-    A file needs the claim's right, a URL READ of its host, a program or shell EXECUTE. A shell line needs
+    A file needs the claim's right; a directory needs it for everything below too, since that is what a
+    search or a process may touch. A URL needs READ of its host, a program EXECUTE. A shell line needs
     `exec:shell` alone, since what it runs cannot be known; a command with network needs `net:*:*`.
     """
     match claim, target:
         case PathClaim(), PathTarget():
-            return (Need(Resource.target("file", target.real), claim.right),)
+            place = Resource.target("file", target.real)
+            return (Need(Resource.below(place) if target.is_dir else place, claim.right),)
         case CommandClaim(), CommandTarget():
             return _command_needs(target)
         case UrlClaim(), UrlTarget():

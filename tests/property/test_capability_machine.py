@@ -38,7 +38,8 @@ TARGETS = [
     Resource.target("file", "/" + "/".join(names)) for length in (1, 2, 3) for names in product("xy", repeat=length)
 ]
 SINGLE = (Rights.READ, Rights.WRITE, Rights.EXECUTE)
-NEEDS = [Need(target, right) for target in TARGETS for right in SINGLE]
+TREES = [Resource.below(target) for target in TARGETS if len(target.segments) < len("xy") + 1]
+NEEDS = [Need(place, right) for place in (*TARGETS, *TREES, Resource.parse("file:/*/x")) for right in SINGLE]
 
 T = TypeVar("T")
 

@@ -68,6 +68,14 @@ def test_a_path_needs_its_real_place(tmp_path: Path) -> None:
     assert target.real == f"{place}/real"
 
 
+def test_a_directory_needs_all_that_is_below_it(tmp_path: Path) -> None:
+    """What searches or runs in a directory may touch everything in it; the workspace itself included."""
+    (tmp_path / "src").mkdir()
+    place = tmp_path.resolve()
+    assert needs((PathClaim("src", Rights.READ),), tmp_path) == [f"file:{place}/src/** [r]"]
+    assert needs((PathClaim(".", Rights.WRITE),), tmp_path) == [f"file:{place}/** [w]"]
+
+
 def test_one_path_with_two_rights_has_two_needs_and_one_target(tmp_path: Path) -> None:
     """Reading and writing one file is both needs; the body finds one target."""
     (tmp_path / "a").write_text("x", encoding="utf-8")
