@@ -92,13 +92,8 @@ async def write(call: Call, args: WriteArgs) -> ToolResult | Change:
 
 
 def as_bytes(content: str) -> bytes:
-    """Raises: Invalid, where the text cannot be written as UTF-8 or is too long."""
-    try:
-        raw = content.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise Invalid(
-            f"character {error.start} of the content is half a surrogate pair", remedy="write the character itself"
-        ) from error
+    """Raises: Invalid, where the text is longer than a file may be."""
+    raw = content.encode("utf-8")
     if len(raw) > FILE_BYTES_MAX:
         raise Invalid(f"{len(raw)} bytes are more than {FILE_BYTES_MAX}", remedy="write it in several files")
     return raw

@@ -215,7 +215,7 @@ def _clip(line: str) -> str:
 
 
 def _answer(found: list[str], notes: list[str], walk: Walk, data: dict[str, int]) -> ToolResult:
-    if walk.stop():
+    if walk.stopped:
         notes.append(f"stopped after {SEARCH_S:.0f} s; the answer is not complete, search a smaller tree")
     if walk.skipped:
         notes.append(f"left out {', '.join(sorted(walk.skipped)[:5])} (everything=true looks there too)")

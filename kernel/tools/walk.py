@@ -51,6 +51,8 @@ class Walk:
     everything: bool = False
     unread: int = field(default=0, init=False)
     """Directories that could not be opened."""
+    stopped: bool = field(default=False, init=False)
+    """It was told to stop before the end."""
     skipped: set[str] = field(default_factory=set[str], init=False)
     """Names of directories that were left out."""
 
@@ -72,6 +74,7 @@ class Walk:
             os.close(handle)
         for name, is_dir, is_file in kinds:
             if self.stop():
+                self.stopped = True
                 return
             inner = f"{path}/{name}" if path else name
             if not self.everything and is_dir and (name.startswith(".") or name in _DEPENDENCIES):
