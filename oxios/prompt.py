@@ -42,6 +42,7 @@ REASON_WAIT_S: Final = 60.0
 LINE_CHARS_MAX: Final = 4_096
 
 _TICK_S: Final = 1.0
+_SEQUENCE_S: Final = 0.02
 _UTF8_BYTES_MAX: Final = 4
 _KEYS: Final[dict[str, Choice]] = {"o": "once", "r": "run", "a": "always", "d": "deny", "y": "once", "n": "deny"}
 _END: Final = frozenset({"\x04", ""})
@@ -233,9 +234,16 @@ class _Keys:
 
     def _drop_sequence(self) -> None:
         """An arrow or function key sends several characters: none of them is an answer."""
-        while select.select([self.terminal], [], [], 0.01)[0]:
-            if not os.read(self.terminal, 32):
-                return
+        introduced = self._more()
+        if introduced not in {b"[", b"O"}:
+            return
+        while (part := self._more()) and not b"@" <= part <= b"~":
+            continue
+
+    def _more(self) -> bytes:
+        """The next byte, where it comes with the one before it."""
+        ready, _, _ = select.select([self.terminal], [], [], _SEQUENCE_S)
+        return os.read(self.terminal, 1) if ready else b""
 
 
 async def _wake_when_cancelled(wake: int) -> None:
