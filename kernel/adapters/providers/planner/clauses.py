@@ -25,16 +25,22 @@ _ITEM: Final = re.compile(
     r"\s*(?:[-*+\u2022]\s+(?:\[[ xX]\]\s+)?|(?:step\s+)?\d+\s*[.):]\s+|[a-z][.)]\s+)", re.IGNORECASE
 )
 _STARTS: Final = re.compile(rf"(?:please\s+|then\s+|finally\s+|next,?\s+)*{_VERB}", re.IGNORECASE)
+_BLANKS: Final = re.compile(r"[^\S\n]+")
+_LINE_END: Final = re.compile(r"(?: ?\n)+ ?")
+_COLON: Final = re.compile(rf"^({_VERBS.replace(' ', '|')}):\s+", re.IGNORECASE)
+_BEFORE_FENCE: Final = re.compile(rf"\n+(?={FENCE})")
 _SENTENCE: Final = re.compile(rf"(?<=[^\s.][.!?])\s+(?!{FENCE})|;\s+")
 _THEN: Final = re.compile(
     r",?\s+(?:and\s+)?(?:then|after\s+that|afterwards),?\s+|^(?:and\s+)?(?:then|after\s+that|afterwards),?\s+",
     re.IGNORECASE,
 )
 _AND: Final = re.compile(rf"(?:,?\s+and\s+(?:also\s+|finally\s+)?|,\s+)(?={_VERB})", re.IGNORECASE)
+_PLACE: Final = re.compile(rf"in\s+(?:the\s+)?(?:file\s+)?(?:{LITERAL}|\S+)", re.IGNORECASE)
 _PLAN_TAIL: Final = re.compile(rf"(?P<head>.*\S)\s+(?P<fence>{FENCE})", re.DOTALL)
 _END: Final = re.compile(r"(?<=[^\s./])[.!;,]+$|\?+$")
 _COURTESY: Final = re.compile(
-    r"(?:please|kindly|now|first(?:ly)?|second(?:ly)?|third(?:ly)?|next|finally|lastly|also|and|go\s+ahead\s+and"
+    r"(?:(?:your\s+)?(?:goal|task|todo|instructions?)(?=:)|please|kindly|now"
+    r"|first(?:ly)?|second(?:ly)?|third(?:ly)?|next|finally|lastly|also|and|go\s+ahead\s+and"
     r"|(?:can|could|would|will)\s+you|you\s+(?:should|must|need\s+to)|i(?:'d|\s+would)\s+like\s+you\s+to"
     r"|i\s+want\s+you\s+to|let(?:'s|\s+us)|be\s+sure\s+to|make\s+sure\s+to)(?:\s*[,:]\s*|\s+)",
     re.IGNORECASE,
@@ -56,10 +62,16 @@ def clauses(masked: str) -> Iterator[Clause]:
         parts = _THEN.split(sentence)
         for number, part in enumerate(parts):
             group += 1
+            place = ""
             for text in _AND.split(part):
                 bare = _bare(text)
-                if bare:
-                    yield Clause(bare, group, linked=number > 0)
+                if _PLACE.fullmatch(bare):
+                    place = f"{bare}, "
+                elif bare:
+                    yield Clause(place + bare, group, linked=number > 0)
+                    place = ""
+            if place:
+                yield Clause(place.rstrip(", "), group, linked=number > 0)
 
 
 def split_fence(text: str) -> tuple[str, str] | None:
@@ -69,9 +81,14 @@ def split_fence(text: str) -> tuple[str, str] | None:
 
 
 def _sentences(masked: str) -> Iterator[str]:
-    joined = re.sub(rf"\s*\n\s*(?={FENCE})", " ", masked)
-    for line in _lines(joined):
+    # Runs of blanks shrink first: the patterns below may look at each blank again and again.
+    narrow = _LINE_END.sub(_shorter, _BLANKS.sub(" ", masked))
+    for line in _lines(_BEFORE_FENCE.sub(" ", narrow)):
         yield from (part for part in _SENTENCE.split(line) if part and part.strip())
+
+
+def _shorter(match: re.Match[str]) -> str:
+    return "\n\n" if match[0].count("\n") > 1 else "\n"
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -99,7 +116,7 @@ def _bare(text: str) -> str:
     text = text.strip()
     while (match := _COURTESY.match(text)) is not None:
         text = text[match.end() :]
-    return _END.sub("", text).strip()
+    return _END.sub("", _COLON.sub(r"\1 ", text)).strip()
 
 
 def is_heading(text: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from kernel.adapters.providers.planner.mask import LITERAL, Masked, Quotation
-from kernel.adapters.providers.planner.program import Action, Ref, Template, Value, literal, refs_in
+from kernel.adapters.providers.planner.program import Action, Ref, Template, Value, literal, plain_or, refs_in
 from kernel.adapters.providers.planner.toolbox import ROLES, Toolbox, Unfit
 
 ONE: Final = rf"(?:{LITERAL}|[^\s,;:\ue000]+)"
@@ -74,6 +74,10 @@ class Draft:
         self.next_action -= len(self._open)
         self._open.clear()
 
+    def lose_track(self) -> None:
+        """An instruction was not understood: what comes next and says "it" means something unknown."""
+        self.it, self.it_path = None, ""
+
     def settle(self, built: Built) -> None:
         """Keep what a form built; later instructions may mean it by "it"."""
         self._open.clear()
@@ -116,6 +120,14 @@ class Draft:
             raise Unfit(f'"{self.masked.plain(written)}" names nothing I can act on')
         return word
 
+    def path(self, written: str) -> str:
+        """A path, which "it" may stand for. Raises: Unfit."""
+        if written.lower() != "it":
+            return self.operand(written)
+        if not self.it_path:
+            raise Unfit('no file came before that "it" could mean')
+        return self.it_path
+
     def operands(self, written: str) -> list[str]:
         return [self.operand(word) for word in OPERAND.findall(written) if word.lower() not in ("and", "the", "files")]
 
@@ -125,6 +137,8 @@ class Draft:
     def content(self, written: str) -> Template:
         """What is to be written or said. Raises: Unfit, where it is not given word for word."""
         text = written.strip().rstrip(":").strip()
+        if not text:
+            raise Unfit("the text does not follow; put it in quotes or in a fenced block")
         quotation = self.masked.quotation(text)
         if quotation is not None:
             return literal(quotation.text)
@@ -150,7 +164,8 @@ class Draft:
     def _add(self, tool: str, args: Mapping[str, Value], role: str, *, together: bool | None = None) -> Action:
         apart = ROLES[role].together if role else False
         together = apart if together is None else together
-        action = Action(self.next_action, tool, args, role, together, tuple(refs_in(args)))
+        settled = {name: plain_or(value) if isinstance(value, Template) else value for name, value in args.items()}
+        action = Action(self.next_action, tool, settled, role, together, tuple(refs_in(args)))
         self.next_action += 1
         self._open.append(action)
         return action

@@ -37,6 +37,13 @@ def literal(text: str) -> Template:
     return Template((text,))
 
 
+def plain_or(template: Template) -> Template | str:
+    """Just text, where no result is in it."""
+    if any(template.refs()):
+        return template
+    return "".join(str(part) for part in template.parts)
+
+
 Value: TypeAlias = "Template | str | int | float | bool | Sequence[Value] | Mapping[str, Value] | None"
 
 

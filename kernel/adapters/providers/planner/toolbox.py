@@ -37,7 +37,9 @@ ROLES: Final[Mapping[str, Role]] = {
     "list": Role(("ls", "list", "list_dir"), {"path": _PATH}),
     "read": Role(("read", "read_file"), {"path": _PATH}),
     "find": Role(("find", "glob"), {"pattern": ("pattern", "glob", "name"), "path": _PATH}),
-    "grep": Role(("grep", "search_files"), {"pattern": ("pattern", "regex", "query"), "path": _PATH}),
+    "grep": Role(
+        ("grep", "search_files"), {"pattern": ("pattern", "regex", "query"), "path": _PATH, "fixed": ("fixed",)}
+    ),
     "fetch": Role(("web_fetch", "fetch"), {"url": ("url",)}),
     "web": Role(("web_search",), {"query": ("query", "q")}),
     "write": Role(("write", "write_file"), {"path": _PATH, "content": ("content", "text")}, together=False),
@@ -83,6 +85,10 @@ class Toolbox:
                 raise Unfit(f"the tool `{spec.name}` takes no argument for the {name}")
             bound[known] = value
         return spec.name, bound
+
+    def takes(self, role: str, argument: str) -> bool:
+        """Whether the tool of this role is offered and has this argument."""
+        return any(argument in _properties(self._tools[name]) for name in ROLES[role].tools if name in self._tools)
 
     def command(self, line: str) -> tuple[str, dict[str, Value]]:
         """A command line as arguments of the tool that runs programs: a list of words where it is

@@ -36,7 +36,10 @@ def understand(instructions: Sequence[str], toolbox: Toolbox) -> Program:
         draft = Draft(toolbox, masked, next_action, it, it_path)
         group = steps[-1].group if steps else 0
         for clause in clauses(masked.text):
-            steps.extend(replace(step, turn=turn) for step in _steps(clause, draft, group))
+            found = list(_steps(clause, draft, group))
+            if any(step.problem for step in found):
+                draft.lose_track()
+            steps.extend(replace(step, turn=turn) for step in found)
         next_action, it, it_path = draft.next_action, draft.it, draft.it_path
     return Program(tuple(steps))
 

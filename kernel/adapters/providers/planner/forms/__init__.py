@@ -9,7 +9,7 @@ from kernel.adapters.providers.planner.forms.act import ACT, ASIDE, BEYOND, TALK
 from kernel.adapters.providers.planner.forms.files import COUNT, FILES, READ
 from kernel.adapters.providers.planner.forms.look import LOOK
 
-FORMS: Final[tuple[Form, ...]] = (*COUNT, *ACT, *LOOK, *FILES, *TALK, *ASIDE, *READ, *BEYOND)
+FORMS: Final[tuple[Form, ...]] = (*COUNT, *ACT, *LOOK, *FILES, *TALK, *READ, *ASIDE, *BEYOND)
 
 EXAMPLES: Final = (
     "list src",

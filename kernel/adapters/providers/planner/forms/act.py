@@ -14,8 +14,18 @@ _VAGUE: Final = re.compile(r"(?:the|a|an|my|our|all|every|each|some|it|that|this
 _THEIRS: Final = {"my": "your", "me": "you", "i": "you", "mine": "yours", "our": "your", "we": "you"}
 
 
+_SEVERAL: Final = re.compile(rf"{LITERAL}(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+){LITERAL})*", re.IGNORECASE)
+_TICK: Final = LITERAL.replace("[qtf]", "[tf]")
+
+
 def _run(match: re.Match[str], draft: Draft) -> Built:
     written = match["command"].strip()
+    if (several := _SEVERAL.fullmatch(written)) is not None:
+        for one in re.findall(LITERAL, several[0]):
+            draft.run(draft.operand(one).strip())
+        return Built(draft.opened(), runs=True)
+    if re.search(_TICK, written):
+        raise Unfit("part of the command stands in backticks and part outside; put all of it in")
     quotation = draft.quotation(written)
     if quotation is None and _VAGUE.match(written):
         raise Unfit("the command is not given word for word; put it in backticks")
@@ -30,9 +40,21 @@ def _ask(match: re.Match[str], draft: Draft) -> Built:
         question = quotation.text
     else:
         plain = re.sub(r"\w+", lambda word: _THEIRS.get(word[0].lower(), word[0]), draft.masked.plain(written))
-        question = f"Please give {plain}." if how == "for" else f"{plain[:1].upper()}{plain[1:]}?"
+        question = _question(how, plain)
     draft.use("ask", question=question)
     return Built(draft.opened())
+
+
+def _question(how: str, plain: str) -> str:
+    if how == "for":
+        return f"Please give {plain}."
+    if (
+        how in ("whether", "if", "to")
+        and (to_do := plain.removeprefix("to ") if how != "to" else "") != plain
+        and to_do
+    ):
+        return f"Should I {to_do}?"
+    return f"{plain[:1].upper()}{plain[1:]}?"
 
 
 def _remember(match: re.Match[str], draft: Draft) -> Built:
@@ -69,7 +91,7 @@ TALK: Final[tuple[Form, ...]] = (
 ACT: Final[tuple[Form, ...]] = (
     form(
         r"(?:run|execute|exec|call|start|invoke)\s+(?:the\s+)?(?:following\s+)?(?:(?:shell|bash)\s+)?"
-        rf"(?:(?:command|script|program|code)s?\s*)?[.:]?\s*(?P<command>{LITERAL})(?:\s+in\s+(?:the\s+|a\s+)?(?:shell|terminal))?",
+        rf"(?:(?:command|script|program|code)s?\s*)?[.:]?\s*(?P<command>{_SEVERAL.pattern})(?:\s+in\s+(?:the\s+|a\s+)?(?:shell|terminal))?",
         _run,
     ),
     form(r"(?:run|execute|exec)\s+(?:the\s+(?:shell\s+)?command\s+)?(?P<command>.+)", _run),
@@ -84,10 +106,12 @@ ASIDE: Final[tuple[Form, ...]] = (
     form(
         r"(?:report|show|print|display|tell|give|return|present)(?:\s+me)?(?:\s+back)?\s+"
         r"(?:it|that|them|(?:what|everything)\b.*"
-        r"|(?:the|its|their|all)\s+(?:final\s+)?(?:results?|outputs?|findings|answers?|contents?|list(?:ing)?|matches|lines?|count|numbers?)\b.*)",
+        r"|(?:(?:the|its|their|all)\s+)?(?:final\s+)?"
+        r"(?:results?|outputs?|findings|answers?|contents?|list(?:ing)?|matches|lines?|count|numbers?))"
+        r"(?:\s+(?:to\s+me|back|here|of\s+(?:it|that|them|this|these|both|all|(?:the\s+)?(?:command|search|run|program))))?",
         _aside,
     ),
-    form(r"(?:do\s+not|don't|never|avoid|without|only|ensure|be\s+careful|(?:you\s+)?must\s+not|no)\b.*", _aside),
+    form(r"(?:do\s+not|don't|never|avoid|without|only|ensure|be\s+careful|(?:you\s+)?must\s+not|not?)\b.*", _aside),
 )
 
 BEYOND: Final[tuple[Form, ...]] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from kernel.adapters.providers.planner.draft import ART, FILE, MANY, ONE, Built, Draft, form
@@ -15,6 +16,10 @@ _WITH: Final = (
     r"(?:with|containing|saying|holding|that\s+(?:says|contains|reads|holds)|whose\s+contents?\s+(?:is|are))"
     r"\s*:?\s*(?:(?:exactly\s+)?(?:the\s+)?(?:following\s+)?(?:text|contents?|lines?|words?|string|body|code)\b\s*)?:?\s*"
 )
+_TO_EACH: Final = rf"{LITERAL}\s+(?:to|in|into)\s+{ONE}"
+_EACH_WITH: Final = rf"{ONE}\s+{_WITH}{LITERAL}"
+_ONE_EACH: Final = rf"(?:{_TO_EACH}|{_EACH_WITH})"
+_NEXT: Final = r"(?:\s*,\s*(?:and\s+)?|\s+and\s+)(?:a\s+file\s+)?(?:one\s+)?(?:(?:named|called)\s+)?"
 _COUNTED: Final[dict[str, Part]] = {
     "lines": "lines",
     "words": "words",
@@ -27,7 +32,9 @@ _PATHISH: Final = re.compile(r"[./_~\-*0-9]|[A-Z]")
 
 def _read(match: re.Match[str], draft: Draft) -> Built | None:
     written = match["paths"]
-    paths = draft.operands(written)
+    if written.lower() == "it" and not re.match(r"read|open|cat|view", match[0], re.IGNORECASE):
+        return None  # "Show it" asks for nothing more than the report shows.
+    paths = [draft.path(written)] if written.lower() == "it" else draft.operands(written)
     if any(path.startswith(("http://", "https://")) for path in paths):
         return None
     if match.groupdict().get("art") and not re.search(LITERAL, written) and not all(map(_PATHISH.search, paths)):
@@ -52,6 +59,31 @@ def _write(match: re.Match[str], draft: Draft) -> Built | None:
     return Built(draft.opened(), makes=frozenset((path,)))
 
 
+def _pairs(written: str) -> Iterator[tuple[str, str]]:
+    """Paths and contents."""
+    for one in re.finditer(_ONE_EACH, written, re.IGNORECASE):
+        first, *_, last = one[0].split(" ", 1)[0], one[0].rsplit(None, 1)[-1]
+        if re.match(_TO_EACH, one[0], re.IGNORECASE):
+            yield last, first
+        else:
+            yield first, re.findall(LITERAL, one[0])[-1]
+
+
+def _write_each(match: re.Match[str], draft: Draft) -> Built:
+    """One verb, several files: `"a" to a.txt, "b" to b.txt`, or `a.txt with "a" and b.txt with "b"`."""
+    made = {draft.operand(path): draft.content(content) for path, content in _pairs(match["each"])}
+    for path, content in made.items():
+        draft.use("write", path=path, content=content)
+    return Built(draft.opened(), makes=frozenset(made))
+
+
+def _write_same(match: re.Match[str], draft: Draft) -> Built:
+    paths, content = draft.operands(match["paths"]), draft.content(match["content"])
+    for path in paths:
+        draft.use("write", path=path, content=content)
+    return Built(draft.opened(), makes=frozenset(paths))
+
+
 def _empty(match: re.Match[str], draft: Draft) -> Built:
     paths = draft.operands(match["paths"])
     for path in paths:
@@ -70,9 +102,7 @@ def _append(match: re.Match[str], draft: Draft) -> Built:
 
 
 def _replace(match: re.Match[str], draft: Draft) -> Built:
-    path = draft.it_path if match["path"].lower() == "it" else draft.operand(match["path"])
-    if not path:
-        raise Unfit('no file came before that "it" could mean')
+    path = draft.path(match["path"] or "it")
     everywhere = {"all": True} if match["all"] else {}
     draft.use("edit", path=path, old=draft.operand(match["old"]), new=draft.operand(match["new"]), **everywhere)
     return Built(draft.opened(), reads=frozenset((path,)), makes=frozenset((path,)))
@@ -119,7 +149,7 @@ def _count(match: re.Match[str], draft: Draft) -> Built:
 
 COUNT: Final = (
     form(
-        r"(?:count|how\s+many)\s+(?:the\s+)?(?:number\s+of\s+)?(?P<what>lines|words|characters|chars|bytes)"
+        r"(?:count|how\s+many)\s+(?:the\s+|its\s+|their\s+)?(?:number\s+of\s+)?(?P<what>lines|words|characters|chars|bytes)"
         rf"(?:\s+(?:are\s+)?(?:there\s+)?(?:in|of|does|has)\s+(?:the\s+)?(?:file\s+)?(?P<path>{ONE}))?"
         r"(?:\s+(?:have|has|contain))?",
         _count,
@@ -139,6 +169,12 @@ FILES: Final = (
         rf"(?:the\s+end\s+of\s+)?{_TO_FILE}",
         _append,
     ),
+    form(
+        rf"(?:write|save|put|create|make|add)\s+(?:the\s+)?(?:(?:\w+\s+)?files\s*:?\s*)?"
+        rf"(?P<each>{_ONE_EACH}(?:{_NEXT}{_ONE_EACH})+)",
+        _write_each,
+    ),
+    form(rf"(?:write|save|put)\s+(?P<content>{LITERAL})\s+(?:to|in|into)\s+(?P<paths>{MANY})", _write_same),
     form(rf"(?:append|add)\s+to\s+(?P<line>(?!))?{_TO_FILE}\s*[.:]?\s*(?P<content>{LITERAL})", _append),
     form(
         rf"(?:edit|change|in)\s+{ART}{FILE}(?P<path>{ONE})\s*[,:]?\s+(?:and\s+|to\s+|by\s+)?(?:replac(?:e|ing)|chang(?:e|ing))"
@@ -147,7 +183,7 @@ FILES: Final = (
     ),
     form(
         r"(?:replace|change|substitute|rename)\s+(?P<all>all\s+|every\s+|each\s+)?(?:the\s+)?(?:occurrences?\s+of\s+)?"
-        rf"(?:(?:text|word|string|line)\s+)?(?P<old>{ONE})\s+(?:with|to|by|into)\s+(?P<new>{ONE})\s+in\s+{_TO_FILE}",
+        rf"(?:(?:text|word|string|line)\s+)?(?P<old>{ONE})\s+(?:with|to|by|into)\s+(?P<new>{ONE})(?:\s+in\s+{_TO_FILE})?",
         _replace,
     ),
     form(

@@ -9,7 +9,9 @@ from kernel.adapters.providers.planner.draft import ART, FILE, MANY, ONE, Built,
 from kernel.adapters.providers.planner.mask import LITERAL
 from kernel.adapters.providers.planner.program import Ref, Template
 
-_HERE: Final = r"here|(?:the\s+)?(?:(?:current|working|this|workspace)\s+(?:directory|folder)|workspace|project)"
+_HERE: Final = (
+    r"here|(?:the\s+)?(?:(?:current|working|this|workspace)\s+)?(?:directory|folder)|(?:the\s+)?(?:workspace|project)"
+)
 _DIR: Final = rf"(?:the\s+)?(?:(?:directory|folder)\s+)?(?P<dir>{_HERE}|{ONE})(?:\s+(?:directory|folder))?"
 _IN: Final = r"\s+(?:that\s+are\s+)?(?:of|in|inside|under|within|below|from|at|through|across)\s+"
 _GLOB: Final = re.compile(r"[*?\[]")
@@ -21,8 +23,10 @@ def _dir(written: str | None, draft: Draft) -> str:
     return draft.operand(written)
 
 
-def _list(match: re.Match[str], draft: Draft) -> Built:
+def _list(match: re.Match[str], draft: Draft) -> Built | None:
     path = _dir(match["dir"], draft)
+    if "contents" in match[0].lower() and re.search(r"\w\.\w+$", path):
+        return None  # The contents of something with an ending are a file's.
     draft.use("list", path=path)
     return Built(draft.opened(), reads=frozenset((path,)))
 
@@ -51,7 +55,10 @@ def _grep(match: re.Match[str], draft: Draft) -> Built | None:
     written = match["pattern"].strip()
     quotation = draft.quotation(written)
     pattern = quotation.text if quotation else draft.masked.plain(written)
-    draft.use("grep", pattern=pattern, **_where(match, draft))
+    # Words mean themselves; an expression stands in backticks, as code does.
+    as_text = re.escape(pattern) != pattern and not (quotation and quotation.kind == "tick")
+    fixed = {"fixed": True} if as_text and draft.toolbox.takes("grep", "fixed") else {}
+    draft.use("grep", pattern=pattern, **_where(match, draft), **fixed)
     return Built(draft.opened())
 
 
