@@ -1,7 +1,7 @@
 """Approvals in the journal: the two entries, the row they make, and what is read back from it.
 
 A row's `status`: `pending`; `granted` (answered while the question stood, for the calls that
-waited); `allowed` (answered afterwards: the next identical question of that run is answered by it,
+waited); `allowed` (answered afterwards: the owner's next identical question is answered by it,
 once); `used` (such an answer, taken); `denied`; `expired`.
 """
 
@@ -53,12 +53,12 @@ class Row:
 
 
 def match_of(request: Request, question: Question) -> str:
-    """Equal for two questions that are the same: same caller, same arguments, same resolved target."""
-    same = [request.principal, request.syscall.name, request.arguments, question.target, list(question.keys)]
+    """Equal for two questions that are the same: same owner, same arguments, same resolved target."""
+    same = [request.owner, request.syscall.name, request.arguments, question.target, list(question.keys)]
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
 
-def asked(approval: ApprovalId, request: Request, question: Question, match: str, expires_us: int) -> Draft:
+def asked(approval: ApprovalId, request: Request, question: Question, expires_us: int) -> Draft:
     return Draft(
         request.principal,
         request.stream,
@@ -69,7 +69,7 @@ def asked(approval: ApprovalId, request: Request, question: Question, match: str
             "run": request.run or "",
             "owner": request.owner,
             "question": _json(question),
-            "match": match,
+            "match": match_of(request, question),
             "expires_us": expires_us,
         },
     )

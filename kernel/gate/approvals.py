@@ -6,8 +6,8 @@ exactly the calls through that waited for it, each once, bound to caller and arg
 that are the same and stand at the same time are asked once. Only a person answers.
 
 An answer given after its question ended stands for PRE_APPROVAL_S: the next identical question of
-that run takes it up, once. Questions that a crash left standing are expired at the next boot; the
-run that is resumed makes its call again and asks again.
+an agent of that owner takes it up, once, in the resumed run or another. Questions that a crash left
+standing are expired at the next boot; the run that is resumed makes its call again and asks again.
 
 Does not protect against a person who allows what the question shows: it shows the resolved
 target, not what a program does with it.
@@ -42,6 +42,7 @@ from kernel.syscalls.declare import AnySyscall, ApprovalPolicy
 PRE_APPROVAL_S: Final = 24 * 3600
 WITHDRAWN: Final = "the call was given up while the question stood"
 NOBODY: Final = "nobody was there to answer"
+SILENCE: Final = "nobody answered within"
 
 _MICRO: Final = 1_000_000
 _ENDED: Final[tuple[Status, ...]] = ("denied", "expired")
@@ -136,11 +137,11 @@ class Approvals:
 
         Raises: JournalDown.
         """
-        match = record.match_of(request, question)
-        pending = self._pending.get(match)
+        fold = f"{request.principal} {record.match_of(request, question)}"
+        pending = self._pending.get(fold)
         if pending is not None and pending.outcome is None:
             return await self._join(pending, request)
-        return await self._resolve_new(request, question, match)
+        return await self._resolve_new(request, question, fold)
 
     def redeem(self, approval: str, request: Request) -> bool:
         """True once for each call that waited: the approval is this caller's, for these arguments."""
@@ -162,16 +163,16 @@ class Approvals:
             raise
         return self._outcome(pending)
 
-    async def _resolve_new(self, request: Request, question: Question, match: str) -> ApprovalId | Denied:
+    async def _resolve_new(self, request: Request, question: Question, fold: str) -> ApprovalId | Denied:
         wait_s = self._rules().wait_s
         now_us = self._clock.now_us()
         pending = Pending(
             ApprovalId(new_id("p", now_us)), request, question, now_us + round(wait_s * _MICRO), waiting=1
         )
-        self._pending[match] = pending
+        self._pending[fold] = pending
         try:
-            await self._journal.append(record.asked(pending.id, request, question, match, pending.expires_us))
-            if not await self._take_up(pending, match):
+            await self._journal.append(record.asked(pending.id, request, question, pending.expires_us))
+            if not await self._take_up(pending):
                 if self._asker().listening:
                     with self._budgets.waiting(request.account):
                         await self._ask(pending, wait_s)
@@ -179,8 +180,8 @@ class Approvals:
                     await self._settle(pending, Answer("deny", NOBODY), KERNEL)
             return self._outcome(pending)
         finally:
-            if self._pending.get(match) is pending:
-                del self._pending[match]
+            if self._pending.get(fold) is pending:
+                del self._pending[fold]
             self._abandon(pending)
 
     async def _ask(self, pending: Pending, wait_s: float) -> None:
@@ -205,14 +206,13 @@ class Approvals:
 
     async def _expire(self, pending: Pending, wait_s: float) -> None:
         await self._clock.sleep(wait_s)
-        await self._settle(pending, Answer("deny", f"nobody answered within {wait_s:g} s"), KERNEL, "expired")
+        await self._settle(pending, Answer("deny", f"{SILENCE} {wait_s:g} s"), KERNEL, "expired")
 
-    async def _take_up(self, pending: Pending, match: str) -> bool:
-        """Use an answer that was given after an earlier, identical question of this run ended."""
-        if pending.request.run is None:
-            return False
+    async def _take_up(self, pending: Pending) -> bool:
+        """Use an answer that was given after an earlier, identical question of this owner ended."""
+        match = record.match_of(pending.request, pending.question)
         oldest_us = self._clock.now_us() - PRE_APPROVAL_S * _MICRO
-        for row in await self._rows(run=pending.request.run, status="allowed"):
+        for row in await self._rows(owner=pending.request.owner, status="allowed"):
             if row.match == match and row.answered_us >= oldest_us:
                 answer = Answer("once", f"allowed in advance by {row.answered_by} ({row.id})")
                 await self._settle(pending, answer, Principal(row.answered_by), by_approval=row.id)
@@ -316,16 +316,21 @@ class Approvals:
         if answer is not None and answer.choice != "deny":
             return pending.id
         reason = answer.reason if answer is not None else WITHDRAWN
-        run = pending.request.run or "RUN"
-        later = f"`oxios approvals allow {pending.id}`, then `oxios runs resume {run}`"
-        if reason == NOBODY:
-            key = next(iter(pending.question.keys), pending.question.tool)
-            remedy = f"run it in a terminal, or with --approve auto, or add {key!r} to approval.allow, or {later}"
-        elif reason.startswith("nobody answered"):
-            remedy = f"allow it with {later}"
-        else:
-            remedy = "do it another way, or ask with ask_user what is wanted"
-        return Denied("approval", f"{pending.question.tool} was not approved: {reason or 'denied'}", remedy)
+        return Denied(
+            "approval", f"{pending.question.tool} was not approved: {reason or 'denied'}", self._remedy(pending)
+        )
+
+    def _remedy(self, pending: Pending) -> str:
+        """What would let the call through, of what really would."""
+        reason = pending.outcome.reason if pending.outcome else ""
+        if reason != NOBODY and not reason.startswith(SILENCE):
+            return "do it another way, or ask with ask_user what is wanted"
+        later = f"allow it with `oxios approvals allow {pending.id}` and let the call be made again"
+        if not pending.question.keys:
+            return f"run it in a terminal, or {later}"
+        rules, _ = self.rules_for(pending.request.run)
+        listed = f"add {pending.question.keys[0]!r} to approval.allow, or " if rules.mode == "allow-list" else ""
+        return f"run it in a terminal or with --approve auto, or {listed}{later}"
 
     def _abandon(self, pending: Pending) -> None:
         """The call was cancelled, or the journal failed: nobody may wait for it any longer."""

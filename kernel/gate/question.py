@@ -30,7 +30,7 @@ def question_of(
     """`keys` are empty where the answer cannot be remembered."""
     found = tuple(targets)
     tool = request.syscall.name
-    shown = "; ".join(_shown(target) for target in found) or _arguments(request)
+    shown = _all_shown(found) or _arguments(request)
     return Question(
         tool=tool,
         target=_bounded(shown, TARGET_CHARS_MAX),
@@ -48,6 +48,16 @@ def plain(text: str) -> str:
 
 def _escaped(char: str) -> str:
     return "\n" if char == "\n" else char.encode("unicode_escape").decode("ascii")
+
+
+def _all_shown(targets: tuple[Target, ...]) -> str:
+    """A command comes first, with the folder it runs in; anything else is listed."""
+    commands = [_shown(target) for target in targets if isinstance(target, CommandTarget)]
+    others = [_shown(target) for target in targets if not isinstance(target, CommandTarget)]
+    listed = ", ".join(others)
+    if commands and others:
+        return f"{'; '.join(commands)}  [in {listed}]"
+    return "; ".join(commands) or listed
 
 
 def _shown(target: Target) -> str:

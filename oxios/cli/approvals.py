@@ -98,8 +98,8 @@ async def _show(kernel: Kernel, args: argparse.Namespace) -> int:
 async def _allow(kernel: Kernel, args: argparse.Namespace) -> int:
     choice = "always" if args.always else "run" if args.run else "once"
     row = await _call(kernel, "approvals.answer", {"approval": args.id, "choice": choice})
-    if row["status"] == "allowed" and row["run"]:
-        say(f"allowed; `oxios runs resume {row['run']}` goes on with it", args)
+    if row["status"] == "allowed":
+        say("allowed; the same call passes when it is made again: resume, fork or submit", args)
     return Exit.OK
 
 

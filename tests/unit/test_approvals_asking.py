@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -12,12 +13,14 @@ from kernel.errors import AccessDenied, Conflict, NotFound, Unavailable
 from kernel.gate.approvals import NOBODY, PRE_APPROVAL_S
 from kernel.gate.asker import Answer
 from kernel.gate.decision import Denied
-from kernel.ids import KERNEL, ApprovalId, agent, principal
+from kernel.gate.policy import Rules
+from kernel.ids import KERNEL, ApprovalId, RunId, agent, principal, user
 from kernel.syscalls.target import CommandTarget
 from kernel.testing.memory_store import MemoryStore
 from tests.unit.approval_world import World, open_world, run_world
 from tests.unit.gate_case import ALICE, RUN, case_of, request_of
 
+OTHER = RunId("r-other")
 GIT = CommandTarget(("git", "status"), shell=False, programs=("git",), network=True)
 
 
@@ -89,9 +92,13 @@ def test_nobody_listening_means_deny_at_once_and_says_how_to_allow(tmp_path: Pat
         assert NOBODY in refused.reason
         for way in ("terminal", "--approve auto", "approval.allow", "exec:git", "oxios approvals allow p"):
             assert way in refused.remedy
+        world.rules = Rules("manual")
+        manual = await world.admit(request_of(), GIT)
+        assert isinstance(manual, Denied)
+        assert "approval.allow" not in manual.remedy  # it would not help
         assert world.person.asked == []
-        (row,) = await world.approvals.listed()
-        assert (row.status, row.answered_by) == ("denied", KERNEL)
+        for row in await world.approvals.listed():
+            assert (row.status, row.answered_by) == ("denied", KERNEL)
 
     run_world(tmp_path, body)
 
@@ -245,7 +252,7 @@ def test_a_call_given_up_takes_its_question_back(tmp_path: Path) -> None:
 
 
 def test_an_answer_after_the_end_is_taken_up_by_the_same_call_once(tmp_path: Path) -> None:
-    """Deny, `approvals allow`, resume: the identical question is answered by it, and only the first."""
+    """Deny, `approvals allow`, again: the owner's next identical question is answered by it, and no other."""
 
     async def body(world: World) -> None:
         world.person.listening = False
@@ -256,7 +263,9 @@ def test_an_answer_after_the_end_is_taken_up_by_the_same_call_once(tmp_path: Pat
         other = CommandTarget(("git", "push"), shell=False, programs=("git",), network=True)
         assert isinstance(await world.admit(request_of(number=2), other), Denied)
         assert isinstance(await world.admit(request_of(number=3, text="else"), GIT), Denied)
-        taken = await world.admit(request_of(number=4), GIT)
+        bobs = replace(request_of(number=4), owner=user("bob"))
+        assert isinstance(await world.admit(bobs, GIT), Denied)
+        taken = await world.admit(request_of(number=4, run=OTHER, principal=agent(OTHER)), GIT)
         assert isinstance(taken, str)
         assert (await world.approvals.show(row.id)).status == "used"
         assert row.id in (await world.approvals.show(taken)).reason
