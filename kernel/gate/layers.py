@@ -9,11 +9,8 @@ Source: RFC-0003.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Protocol, get_args
 
-from kernel.capability.resource import Resource
-from kernel.capability.rights import Rights
 from kernel.capability.table import CapabilityTable
 from kernel.capability.token import Need
 from kernel.gate.decision import Case, Denied, LayerName, NeedsApproval
@@ -56,12 +53,3 @@ def uncovered(principal: Principal, need: Need) -> Denied:
         f"the operator can grant it: oxios caps grant {principal} '{need.resource}' {need.right.letters()}",
         need=str(need),
     )
-
-
-def reaches(table: CapabilityTable) -> Callable[[Principal, Resource], bool]:
-    """Whether a principal may connect to a host: what egress asks about each redirect."""
-
-    def covers(principal: Principal, host: Resource) -> bool:
-        return not isinstance(table.cover(principal, (Need(host, Rights.READ),)), Need)
-
-    return covers

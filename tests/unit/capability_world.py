@@ -12,8 +12,12 @@ from contextlib import contextmanager
 import anyio
 
 from kernel.capability.record import PROJECTORS
+from kernel.capability.resource import Resource
+from kernel.capability.rights import Rights
+from kernel.capability.table import CapabilityTable
+from kernel.capability.token import Capability, Need
 from kernel.errors import JournalDown, NotFound
-from kernel.ids import Digest, Principal
+from kernel.ids import CapId, Digest, Principal
 from kernel.journal.entry import Draft, Entry, Subscriber
 from kernel.journal.projection import Scalar
 
@@ -123,3 +127,35 @@ class _Durable:
     def __await__(self) -> Generator[object, None, Entry]:
         yield from self._durable.wait().__await__()
         return self._entry
+
+
+ALICE = Principal("user:alice")
+BOB = Principal("agent:bob")
+CARL = Principal("agent:carl")
+FILES = Resource.parse("file:/w/**")
+READ_A = Need(Resource.target("file", "/w/a"), Rights.READ)
+
+
+class World:
+    """A journal, a clock, a table, and what the table told."""
+
+    def __init__(self) -> None:
+        self.journal = MemoryJournal()
+        self.clock = HandClock()
+        self.table = CapabilityTable(self.journal, self.clock)
+        self.told: list[tuple[tuple[CapId, ...], str]] = []
+        self.table.on_revoked(lambda gone, reason: self.told.append((gone, reason)))
+
+    async def root(self, rights: Rights = Rights.ALL) -> Capability:
+        return await self.table.mint(ALICE, FILES, rights, origin="root")
+
+    async def child(self, parent: Capability, to: Principal, rights: Rights = Rights.READ) -> Capability:
+        return await self.table.derive(parent.id, to, FILES, rights, by=parent.holder, origin="test")
+
+    async def reopened(self) -> CapabilityTable:
+        table = CapabilityTable(self.journal, self.clock)
+        await table.load()
+        return table
+
+    def may(self, holder: Principal, need: Need = READ_A) -> bool:
+        return isinstance(self.table.cover(holder, [need]), tuple)
