@@ -52,6 +52,7 @@ from kernel.journal.entry import SYSTEM_STREAM, Draft
 from kernel.journal.lock import instance_lock
 from kernel.journal.log import Journal, open_journal
 from kernel.journal.projection import Projector
+from kernel.observe import configuration
 from kernel.ports.provider import Price, Provider, ProviderConfig
 from kernel.ports.sandbox import Sandbox
 from kernel.ports.store import Store
@@ -63,8 +64,10 @@ from kernel.runtime.model import ModelDesk
 from kernel.runtime.record import directive_json, env_json
 from kernel.runtime.state import TERMINAL, RunState
 from kernel.settings import Settings
+from kernel.settings.record import key_names
 from kernel.syscalls.declare import Services
 from kernel.syscalls.permit import PermitLedger
+from kernel.syscalls.scrub import learn_names
 from kernel.syscalls.table import SyscallTable, discover
 
 _USD: Final = 1_000_000
@@ -137,6 +140,7 @@ async def open_kernel(
     Raises: InstanceLocked (another process owns the home, named by pid), JournalDown, Invalid.
     """
     require_assertions()
+    learn_names(key_names(settings))
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(settings.home))
@@ -150,6 +154,7 @@ async def open_kernel(
         parts = _Parts(settings, operator, asker or Nobody(), clock, journal, tasks, providers)
         kernel = await _compose(parts)
         stack.callback(tasks.cancel_scope.cancel)
+        await configuration.note_changes(journal, settings, operator)
         journal.append(Draft(KERNEL, SYSTEM_STREAM, "kernel.booted", {"pid": os.getpid(), "operator": operator}))
         yield kernel
 
@@ -163,7 +168,13 @@ def require_assertions() -> None:
 def projectors(more: Mapping[str, Projector]) -> dict[str, Projector]:
     """Those of the kernel's rooms and `more`. Raises: KernelBug, where two claim one kind of entry."""
     merged: dict[str, Projector] = {}
-    rooms = (capability_record.PROJECTORS, approval_record.PROJECTORS, persona.PROJECTORS, runs_projection.PROJECTORS)
+    rooms = (
+        capability_record.PROJECTORS,
+        approval_record.PROJECTORS,
+        configuration.PROJECTORS,
+        persona.PROJECTORS,
+        runs_projection.PROJECTORS,
+    )
     for room in (*rooms, more):
         for kind, projector in room.items():
             if kind in merged:
@@ -180,7 +191,7 @@ def make_store(settings: Settings) -> Store:
 
         return PostgresStore(url)
     path = Path(url.split("://", 1)[1]) if url else settings.home / "journal" / "oxios.db"
-    return SqliteStore(path)
+    return SqliteStore(path, synchronous=settings.journal.synchronous)
 
 
 def make_sandbox(settings: Settings) -> Sandbox:

@@ -213,7 +213,7 @@ class Supervisor:
         journal = self.dispatcher.journal
         journal.enter_stream()
         try:
-            with bind(run=run):
+            with bind(run=run, trace=run):
                 await process.run()
         finally:
             journal.leave_stream()

@@ -88,3 +88,7 @@ class PermitLedger:
 
     def live(self) -> tuple[Permit, ...]:
         return tuple(self._live.values())
+
+    def running(self) -> tuple[Permit, ...]:
+        """Those whose bodies run now."""
+        return tuple(permit for key, permit in self._live.items() if key in self._redeemed)

@@ -12,10 +12,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="the newest runs")
     listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
-    listing.add_argument("--status", choices=("running", "paused", "finished", "failed", "cancelled", "interrupted"))
+    listing.add_argument(
+        "--status",
+        choices=("running", "paused", "finished", "failed", "cancelled", "interrupted"),
+        help="only runs of this status",
+    )
     _run_verb(verbs.add_parser("show", help="one run: goal, conversation, calls, verdict"))
     resume = verbs.add_parser("resume", help="go on with a run; without RUN, with all that were interrupted")
-    resume.add_argument("run", nargs="?", metavar="RUN")
+    resume.add_argument("run", nargs="?", metavar="RUN", help="its id (default: every interrupted run)")
     resume.add_argument(
         "--in-doubt",
         choices=("retry", "skip", "done"),
@@ -39,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_verb(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("run", metavar="RUN", help="its id, as `oxios runs list` shows it")
     return parser

@@ -34,7 +34,7 @@ async def live(home: str, workspace: str, verb: str, what: str, kill_after_us: i
         run = await _start(kernel, workspace, what) if verb == "start" else await _resume(kernel, what)
         state = await kernel.runs.wait(run)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(json.dumps({"run": run, "status": state.status, "note": state.note}))
+        sys.stdout.write(json.dumps({"run": run, "status": state.status, "note": state.note}))
 
 
 async def _start(kernel: Kernel, workspace: str, goal_file: str) -> RunId:
@@ -51,4 +51,5 @@ async def _resume(kernel: Kernel, resolution: str) -> RunId:
 
 
 if __name__ == "__main__":
-    anyio.run(live, *sys.argv[1:5], int(sys.argv[5]))
+    home_, workspace_, verb_, what_, kill_after_ = sys.argv[1:]
+    anyio.run(live, home_, workspace_, verb_, what_, int(kill_after_))

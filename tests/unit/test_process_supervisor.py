@@ -26,8 +26,9 @@ _SLEEP = call("exec", command="echo begun > begun; sleep 300; echo late > late")
 
 
 async def _until(path: Path) -> None:
+    """Wait for a sign that a program of the agent makes."""
     with anyio.fail_after(20):
-        while not path.exists():
+        while not await anyio.Path(path).exists():  # noqa: ASYNC110 -- another process makes it
             await anyio.sleep(0.01)
 
 
