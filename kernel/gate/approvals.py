@@ -316,8 +316,10 @@ class Approvals:
         if answer is not None and answer.choice != "deny":
             return pending.id
         reason = answer.reason if answer is not None else WITHDRAWN
+        question = pending.question
+        always = "" if question.keys else f" (always asked: {question.why.partition(';')[0]})"
         return Denied(
-            "approval", f"{pending.question.tool} was not approved: {reason or 'denied'}", self._remedy(pending)
+            "approval", f"{question.tool} was not approved: {reason or 'denied'}{always}", self._remedy(pending)
         )
 
     def _remedy(self, pending: Pending) -> str:

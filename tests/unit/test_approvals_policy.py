@@ -86,7 +86,9 @@ def test_danger_is_always_asked_about_and_cannot_be_remembered(tmp_path: Path, m
         world.person.script = [Answer("always"), Answer("run"), Answer("deny")]
         for number in (1, 2):
             assert isinstance(await world.admit(request_of(number=number), EVIL), str)
-        assert isinstance(await world.admit(request_of(number=3), EVIL), Denied)
+        refused = await world.admit(request_of(number=3), EVIL)
+        assert isinstance(refused, Denied)
+        assert "always asked: sudo runs things as another user" in refused.reason
         assert [question.keys for question in world.person.asked] == [(), (), ()]
         assert "sudo runs things as another user" in world.person.asked[0].why
         assert world.approvals.standing.listed(ALICE) == ()
