@@ -28,10 +28,12 @@ GOAL_CHARS_MAX: Final = 16 * 1024
 LIST_ITEMS_MAX: Final = 200
 MOUNTS_MAX: Final = 16
 AMOUNT_MAX: Final = 10**15
+SECONDS_MAX: Final = 86_400 * 30
+NAME_CHARS_MAX: Final = 200
 MICRO: Final = 1_000_000
 
 Text = Annotated[StrictStr, Field(min_length=1, max_length=GOAL_CHARS_MAX)]
-Name = Annotated[StrictStr, Field(max_length=200)]
+Name = Annotated[StrictStr, Field(max_length=NAME_CHARS_MAX)]
 Amount = Annotated[StrictInt, Field(gt=0, le=AMOUNT_MAX)]
 
 
@@ -60,7 +62,7 @@ class SeedBudget(_Part):
     tokens: Amount | None = None
     calls: Amount | None = None
     micro_usd: Amount | None = None
-    seconds: Annotated[float, Field(gt=0, le=86_400 * 30)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=SECONDS_MAX)] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -20,7 +20,7 @@ from kernel.limits import SEED_BYTES_MAX
 from kernel.persona import Persona, load_personas, pick
 from ouroboros.criteria import is_near_miss, parse_criterion
 from ouroboros.execute import Commission, SeedResult, carry_out
-from ouroboros.seed import Seed, SeedSpec
+from ouroboros.seed import NAME_CHARS_MAX, Seed, SeedSpec
 from ouroboros.seedfile import STDIN, SeedFile, read_seed
 from ouroboros.verdict import Verdict
 from ouroboros.workspace import Places, resolve_mounts
@@ -28,6 +28,7 @@ from oxios.exits import Exit
 from oxios.frame import say
 from oxios.live import LiveView
 from oxios.paint import harmless, painter
+from oxios.recover import recovering
 from oxios.session import run_kernel
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ async def _submit(args: argparse.Namespace, kernel: Kernel, found: SeedFile, spe
         if view is not None:
             kernel.bus.subscribe(run, view.event)
 
-    result = await carry_out(kernel, work, on_start=started, on_entry=view.entry if view else None)
+    async with recovering(kernel, args):
+        result = await carry_out(kernel, work, on_start=started, on_entry=view.entry if view else None)
     code = exit_of_result(result, strict=args.exit_code)
     _tell(args, result, work, code)
     return code
@@ -141,8 +143,8 @@ async def _persona(kernel: Kernel, spec: SeedSpec) -> Persona | None:
 
 def _overridden(spec: SeedSpec, args: argparse.Namespace) -> SeedSpec:
     flags = {key: value for key in ("model", "persona") if (value := getattr(args, key))}
-    if any(len(value) > 200 for value in flags.values()):  # noqa: PLR2004 -- the bound of the seed's own fields
-        raise Invalid("--model and --persona take a name of at most 200 characters", remedy="shorten it")
+    if any(len(value) > NAME_CHARS_MAX for value in flags.values()):
+        raise Invalid(f"--model and --persona take a name of at most {NAME_CHARS_MAX} characters", remedy="shorten it")
     return spec.model_copy(update=flags)
 
 

@@ -144,7 +144,8 @@ def test_seeds_on_record_are_listed_and_shown(place: Place) -> None:
 
 def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(place: Place) -> None:
     """An interrupt ends the tool's processes, leaves a paused run behind, and names the command that resumes it."""
-    words = ["seed", "submit", "run `sleep 50.125`", "--exit-code"]
+    command = f"sleep 50.{os.getpid()}"  # Its own, so that another suite's process is not taken for ours.
+    words = ["seed", "submit", f"run `{command}`", "--exit-code"]
     with subprocess.Popen(
         [sys.executable, "-m", "oxios", *words],
         cwd=place.work, env=place.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -158,9 +159,8 @@ def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(place: Place) -> None:
         assert process.wait(TIMEOUT_S) == 6
     assert "oxios runs resume r" in rest
     assert "Traceback" not in rest
-    assert (
-        "sleep 50.125" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    )
+    alive = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert command not in alive
     runs = json.loads(place.oxios("runs", "list", "--json").stdout)
     assert [row["status"] for row in runs] == ["paused"]
 

@@ -6,7 +6,19 @@ import pytest
 from pydantic import ValidationError
 
 from kernel.directive import Budget, Entity
-from ouroboros.seed import Seed, SeedSpec
+from kernel.errors import Invalid
+from kernel.pattern import PATTERN_CHARS_MAX
+from ouroboros.seed import (
+    AMOUNT_MAX,
+    GOAL_CHARS_MAX,
+    LIST_ITEMS_MAX,
+    MOUNTS_MAX,
+    NAME_CHARS_MAX,
+    SECONDS_MAX,
+    Seed,
+    SeedSpec,
+)
+from ouroboros.seedfile import DEPTH_MAX, INTEGER_MAX, parse_seed
 
 NOW_US = 1_800_000_000_000_000
 SPEC = SeedSpec.model_validate(
@@ -73,3 +85,42 @@ def test_a_seed_becomes_a_directive() -> None:
     assert directive.output_schema == {"type": "object"}
     assert seed.hint() == "file:/w/** r\nexec:ls x"
     assert seed.budget.kernel() == Budget(tokens_max=5)
+
+
+@pytest.mark.parametrize(
+    ("most", "over"),
+    [
+        ({"goal": "x" * GOAL_CHARS_MAX}, {"goal": "x" * (GOAL_CHARS_MAX + 1)}),
+        ({"constraints": ["x"] * LIST_ITEMS_MAX}, {"constraints": ["x"] * (LIST_ITEMS_MAX + 1)}),
+        ({"criteria": ["x"] * LIST_ITEMS_MAX}, {"criteria": ["x"] * (LIST_ITEMS_MAX + 1)}),
+        ({"mounts": ["x"] * MOUNTS_MAX}, {"mounts": ["x"] * (MOUNTS_MAX + 1)}),
+        ({"budget": {"tokens": AMOUNT_MAX}}, {"budget": {"tokens": AMOUNT_MAX + 1}}),
+        ({"budget": {"calls": 1}}, {"budget": {"calls": 0}}),
+        ({"budget": {"seconds": SECONDS_MAX}}, {"budget": {"seconds": SECONDS_MAX + 1}}),
+        ({"model": "x" * NAME_CHARS_MAX}, {"model": "x" * (NAME_CHARS_MAX + 1)}),
+        ({"persona": "x" * NAME_CHARS_MAX}, {"persona": "x" * (NAME_CHARS_MAX + 1)}),
+        (
+            {"criteria": [f"output matches /{'x' * PATTERN_CHARS_MAX}/"]},
+            {"criteria": [f"output matches /{'x' * (PATTERN_CHARS_MAX + 1)}/"]},
+        ),
+    ],
+)
+def test_every_bound_holds_on_both_sides(most: dict[str, object], over: dict[str, object]) -> None:
+    """The most that a field may hold is taken; one more is refused."""
+    assert SeedSpec.model_validate({"goal": "x", **most})
+    with pytest.raises(ValidationError):
+        SeedSpec.model_validate({"goal": "x", **over})
+
+
+def test_depth_and_integers_are_bounded_on_both_sides() -> None:
+    """Nesting of DEPTH_MAX and an integer of INTEGER_MAX are taken; one more of either is refused."""
+
+    def nested(depth: int, leaf: int = 1) -> str:
+        # The field itself is the first level.
+        return '{"goal": "x", "output_schema": ' + '{"x-a": ' * (depth - 1) + str(leaf) + "}" * depth
+
+    assert parse_seed(nested(DEPTH_MAX, INTEGER_MAX), "json", "x")
+    with pytest.raises(Invalid, match="deeper"):
+        parse_seed(nested(DEPTH_MAX + 1), "json", "x")
+    with pytest.raises(Invalid, match="too large"):
+        parse_seed(nested(2, INTEGER_MAX + 1), "json", "x")
