@@ -87,7 +87,7 @@ async def write(call: Call, args: WriteArgs) -> ToolResult | Change:
     content = as_bytes(args.content)
     place = Place(target.mount, _file_inner(target))
     lines = content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
-    told = f"wrote {args.path}: {len(content)} bytes, {lines} lines"
+    told = f"wrote {args.path}: {len(content)} bytes, {lines} line{'' if lines == 1 else 's'}"
     return file_change(place, content, ToolResult(told, {"path": target.inner, "bytes": len(content)}))
 
 

@@ -43,6 +43,7 @@ ALLOW: Final = (
     'kernel.apparmor_restrict_unprivileged_userns=0), or accept weaker protection with sandbox.tier = "none"'
 )
 _SETUP_S: Final = 10.0
+_NOT_STARTED: Final = "bwrap: execvp "
 _STATUS_BYTES: Final = 64 * 1024
 
 
@@ -114,7 +115,7 @@ class BubblewrapSandbox:
             if tree.pidfd >= 0:
                 os.close(tree.pidfd)
         if not finished and not watched.stopped_by:
-            raise _setup_failed(bytes(watched.output))
+            _tell_apart(watched)
         return Finished(
             exit_code=_shell_code(watched.exit_code),
             output=bytes(watched.output),
@@ -252,10 +253,17 @@ def _check_program(command: Command) -> None:
         )
 
 
-def _setup_failed(output: bytes) -> SandboxDown:
-    said = output.decode("utf-8", errors="replace").strip().splitlines()
+def _tell_apart(watched: Watched) -> None:
+    """No command ran: a program that cannot be started ends as in a shell, all else is the sandbox's failure.
+
+    Raises: SandboxDown.
+    """
+    said = watched.output.decode("utf-8", errors="replace").strip().splitlines()
     reason = said[-1] if said else "it ended without a word"
-    return SandboxDown(f"bubblewrap cannot confine a command here: {reason}", remedy=ALLOW)
+    if not reason.startswith(_NOT_STARTED):
+        raise SandboxDown(f"bubblewrap cannot confine a command here: {reason}", remedy=ALLOW)
+    watched.output = bytearray(f"{reason.removeprefix(_NOT_STARTED)}\n".encode())
+    watched.exit_code = 127 if "No such file" in reason else 126
 
 
 def _shell_code(code: int) -> int:
