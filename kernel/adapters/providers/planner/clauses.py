@@ -27,6 +27,7 @@ _ITEM: Final = re.compile(
 _STARTS: Final = re.compile(rf"(?:please\s+|then\s+|finally\s+|next,?\s+)*{_VERB}", re.IGNORECASE)
 _BLANKS: Final = re.compile(r"[^\S\n]+")
 _LINE_END: Final = re.compile(r"(?: ?\n)+ ?")
+_DANGLING: Final = re.compile(r"(?:,|\b(?:and|or|then|to|in|into|with|of|for|from|the|an?))$", re.IGNORECASE)
 _COLON: Final = re.compile(rf"^({_VERBS.replace(' ', '|')}):\s+", re.IGNORECASE)
 _BEFORE_FENCE: Final = re.compile(rf"\n+(?={FENCE})")
 _SENTENCE: Final = re.compile(rf"(?<=[^\s.][.!?])\s+(?!{FENCE})|;\s+")
@@ -97,8 +98,8 @@ def _lines(text: str) -> Iterator[str]:
     for line in text.splitlines():
         item = _ITEM.match(line)
         content = line[item.end() :].strip() if item else line.strip()
-        runs_on = held and content and not item and held[-1] not in ".!?:;" and not _ends_in_fence(held)
-        if runs_on and not _STARTS.match(content):
+        runs_on = held and content and not item and held[-1] not in ".!?:;" and not _ends_in_fence(held[-12:])
+        if runs_on and (_DANGLING.search(held[-8:]) or not _STARTS.match(content)):
             held = f"{held} {content}"
             continue
         if held:

@@ -20,7 +20,7 @@ FENCE: Final = f"{_OPEN}f\\d+{_CLOSE}"
 
 _QUOTATION: Final = re.compile(
     r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<lang>[\w+-]*)[^\n]*\n(?P<block>.*?)^[ \t]*(?P=fence)[ \t]*$"
-    r"|(?P<ticks>`{1,2})(?P<tick>[^\n]+?)(?P=ticks)"
+    r"|(?<!`)(?P<ticks>`{1,2})(?!`)(?P<tick>[^\n]+?)(?<!`)(?P=ticks)(?!`)"
     r'|"(?P<double>(?:[^"\\]|\\.)*)"'
     r"|\u201c(?P<curly>[^\u201d]*)\u201d|\u00ab(?P<angle>[^\u00bb]*)\u00bb"
     r"|(?<!\w)'(?P<single>[^'\n]+)'(?!\w)",

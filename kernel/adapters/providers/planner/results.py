@@ -19,6 +19,8 @@ from kernel.ports.provider import CUT_MARK
 _READ_NOTE: Final = re.compile(r"\[(?:lines? \d+ .*|some bytes are not UTF-8.*)\]\n\Z")
 _RUN_SILENT: Final = "[no output, exit code 0]\n"
 _RUN_CUT: Final = re.compile(r"^\[output cut\]\n\Z", re.MULTILINE)
+_PAGE_HEAD: Final = re.compile(r"https?://\S+ \(\d{3}, ")
+_PAGE_CUT: Final = re.compile(r"\n\[(?:characters \d+ to \d+ of \d+;.*|the page is longer than .*)\]\Z")
 
 
 def render(value: Value, made: Mapping[int, tuple[Action, Made]]) -> Any:
@@ -74,6 +76,8 @@ def payload(action: Action, result: Made) -> str:
         if _RUN_CUT.search(result.text):
             raise Unfit("the program printed more than was kept")
         return "" if result.text == _RUN_SILENT else result.text
+    if action.role == "fetch":
+        return _page(result.text)
     if action.role != "read":
         return result.text
     path = action.args.get("path")
@@ -84,6 +88,16 @@ def payload(action: Action, result: Made) -> str:
     if _READ_NOTE.search(result.text):
         raise Unfit(f"{path} is too long or not clean text: only a part of it is known to me")
     return result.text
+
+
+def _page(text: str) -> str:
+    """What a fetched page says, without the line that says where it came from."""
+    head, gap, body = text.partition("\n\n")
+    if not gap or not _PAGE_HEAD.match(head):
+        return text
+    if _PAGE_CUT.search(body):
+        raise Unfit("the page is too long: only a part of it is known to me")
+    return body
 
 
 def _json(ref: Ref, action: Action, result: Made) -> Any:

@@ -16,6 +16,7 @@ from kernel.adapters.providers.planner.program import Value
 from kernel.jsontypes import JsonObject
 from kernel.ports.provider import ToolSpec
 
+_INERT: Final = re.compile(r"'[^']*'|\"[^\"$`\\]*\"")
 _SHELL_SIGNS: Final = re.compile(r"[|&;<>()$`*?\[\]{}~#\n\\]|^\s*\w+=")
 
 
@@ -96,7 +97,7 @@ class Toolbox:
         """
         spec = self._tool("run")
         properties = _properties(spec)
-        words = None if _SHELL_SIGNS.search(line) else _words(line)
+        words = None if _SHELL_SIGNS.search(_INERT.sub("", line)) else _words(line)
         if words:
             return spec.name, self.argv(words)[1]
         if _type(properties, "shell") == "string":

@@ -53,9 +53,7 @@ def _write(match: re.Match[str], draft: Draft) -> Built | None:
     if path.startswith(("http://", "https://")):
         return None
     content = draft.content(match["content"])
-    if path.endswith("/"):
-        raise Unfit(f'"{path}" is a directory; name a file in it')
-    draft.use("write", path=path, content=content)
+    _put(path, content, draft)
     return Built(draft.opened(), makes=frozenset((path,)))
 
 
@@ -73,15 +71,21 @@ def _write_each(match: re.Match[str], draft: Draft) -> Built:
     """One verb, several files: `"a" to a.txt, "b" to b.txt`, or `a.txt with "a" and b.txt with "b"`."""
     made = {draft.operand(path): draft.content(content) for path, content in _pairs(match["each"])}
     for path, content in made.items():
-        draft.use("write", path=path, content=content)
+        _put(path, content, draft)
     return Built(draft.opened(), makes=frozenset(made))
 
 
 def _write_same(match: re.Match[str], draft: Draft) -> Built:
     paths, content = draft.operands(match["paths"]), draft.content(match["content"])
     for path in paths:
-        draft.use("write", path=path, content=content)
+        _put(path, content, draft)
     return Built(draft.opened(), makes=frozenset(paths))
+
+
+def _put(path: str, content: Template, draft: Draft) -> None:
+    if path.endswith("/"):
+        raise Unfit(f'"{path}" is a directory; name a file in it')
+    draft.use("write", path=path, content=content)
 
 
 def _empty(match: re.Match[str], draft: Draft) -> Built:

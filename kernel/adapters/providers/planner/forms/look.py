@@ -8,6 +8,7 @@ from typing import Final
 from kernel.adapters.providers.planner.draft import ART, FILE, MANY, ONE, Built, Draft, Form, form
 from kernel.adapters.providers.planner.mask import LITERAL
 from kernel.adapters.providers.planner.program import Ref, Template
+from kernel.adapters.providers.planner.toolbox import Unfit
 
 _HERE: Final = (
     r"here|(?:the\s+)?(?:(?:current|working|this|workspace)\s+)?(?:directory|folder)|(?:the\s+)?(?:workspace|project)"
@@ -76,6 +77,8 @@ def _fetch(match: re.Match[str], draft: Draft) -> Built | None:
     url = draft.operand(match["url"])
     if not url.startswith(("http://", "https://")):
         return None
+    if match[0].lower().startswith("download"):
+        raise Unfit("a page's text can be fetched and written to a file, but not the file itself; say `fetch`")
     page = draft.use("fetch", url=url)
     if not match["path"]:
         return Built(draft.opened())
