@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -10,10 +9,12 @@ import anyio
 
 from kernel.boot import make_store, projectors
 from kernel.clock import SystemClock
-from kernel.ids import Digest, Principal, user
+from kernel.ids import Digest
 from kernel.journal.lock import instance_lock
 from kernel.journal.log import Journal, open_journal
 from kernel.settings import Settings
+from ouroboros.seedbook import PROJECTORS
+from oxios.session import operator
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ def rotate_key(settings: Settings) -> str:
     """The new public key. Raises: InstanceLocked, JournalDown."""
 
     async def act(journal: Journal) -> str:
-        entry = await journal.rotate_key(_me())
+        entry = await journal.rotate_key(operator())
         assert entry.payload is not None, "the journal keeps what it needs itself"
         return str(entry.payload["new"])
 
@@ -33,7 +34,7 @@ def erase(settings: Settings, digest: str, reason: str) -> int:
     """The number of the entry that records it. Raises: NotFound, Invalid, InstanceLocked, JournalDown."""
 
     async def act(journal: Journal) -> int:
-        return (await journal.erase(Digest(digest), _me(), reason)).seq
+        return (await journal.erase(Digest(digest), operator(), reason)).seq
 
     return _with_journal(settings, act)
 
@@ -41,13 +42,9 @@ def erase(settings: Settings, digest: str, reason: str) -> int:
 def _with_journal(settings: Settings, act: Callable[[Journal], Awaitable[T]]) -> T:
     async def main() -> T:
         store = make_store(settings)
-        async with open_journal(store, settings.home, SystemClock(), projectors({})) as journal:
+        async with open_journal(store, settings.home, SystemClock(), projectors(PROJECTORS)) as journal:
             return await act(journal)
         raise AssertionError("a journal does not swallow errors")
 
     with instance_lock(settings.home):
         return anyio.run(main)
-
-
-def _me() -> Principal:
-    return user(getpass.getuser())

@@ -45,7 +45,9 @@ async def opened(
     projectors: Mapping[str, Projector] | None = None,
     tuning: Tuning = QUICK,
 ) -> AsyncGenerator[Journal]:
-    async with open_journal(store or sqlite_store(home), home, SystemClock(), projectors or {}, tuning=tuning) as journal:
+    async with open_journal(
+        store or sqlite_store(home), home, SystemClock(), projectors or {}, tuning=tuning
+    ) as journal:
         yield journal
 
 
@@ -65,7 +67,11 @@ def keys(home: Path) -> list[VerifierKey]:
 
 
 def audit(
-    home: Path, *, store: Store | None = None, witnessed: tuple[str, ...] = (), projectors: dict[str, Projector] | None = None
+    home: Path,
+    *,
+    store: Store | None = None,
+    witnessed: tuple[str, ...] = (),
+    projectors: Mapping[str, Projector] | None = None,
 ) -> Report:
     return verify(
         store or sqlite_store(home),

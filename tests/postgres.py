@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -40,7 +40,7 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running() -> Generator[Server]:
     """A server until the block ends. Fails, naming the command to install it, where there is none."""
     folder = Path(tempfile.mkdtemp(prefix="oxios-pg-"))
     owner = _owner()

@@ -78,6 +78,7 @@ def _verify(args: argparse.Namespace) -> int:
     from kernel.errors import OxiosError  # noqa: PLC0415 -- as above
     from kernel.journal.opening import JournalFiles  # noqa: PLC0415 -- as above
     from kernel.journal.verify import verify  # noqa: PLC0415 -- as above
+    from ouroboros.seedbook import PROJECTORS  # noqa: PLC0415 -- as above
 
     try:
         settings = settings_for(args)
@@ -87,7 +88,7 @@ def _verify(args: argparse.Namespace) -> int:
             SystemClock(),
             trusted=_keys(settings, args.key),
             witnessed=[_text(args.checkpoint)] if args.checkpoint else [],
-            projectors=projectors({}),
+            projectors=projectors(PROJECTORS),
         )
     except OxiosError as error:
         say(f"could not verify: {error.explain()}")

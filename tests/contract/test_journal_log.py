@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -32,7 +33,7 @@ def _with(home: Path, store: Store, act: Callable[[Journal], Awaitable[None]]) -
     anyio.run(main)
 
 
-def _digest(payload: dict[str, object]) -> Digest:
+def _digest(payload: Mapping[str, object]) -> Digest:
     return Digest(sha256(json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()).hexdigest())
 
 
@@ -59,7 +60,7 @@ def test_numbers_follow_the_order_of_calls(tmp_path: Path, store: Store) -> None
         read = await journal.read(stream="r1")
         assert [entry.payload for entry in read] == [{"number": number} for number in range(50)]
         assert read == list(reversed(entries))
-        assert all(one.time_us <= two.time_us for one, two in zip(read, read[1:], strict=False))
+        assert all(one.time_us <= two.time_us for one, two in pairwise(read))
 
     _with(tmp_path, store, act)
 

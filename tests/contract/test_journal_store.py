@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
 
@@ -46,7 +46,7 @@ def _batch(*rows: EntryRow, **more: object) -> Batch:
 
 
 @contextmanager
-def _open(store: Store) -> Iterator[tuple[StoreWriter, StoreReader]]:
+def _open(store: Store) -> Generator[tuple[StoreWriter, StoreReader]]:
     store.prepare()
     writer, reader = store.writer(), store.reader()
     try:

@@ -29,7 +29,9 @@ def test_it_agrees_with_another_implementation(value: JsonObject) -> None:
     assert codec.exact(value) == expected
 
 
-@given(st.dictionaries(st.sampled_from(['"', ",-1e5", ":9999999999999999", "[0.5", "a", "\ue000", "\U00010000"]), VALUES))
+@given(
+    st.dictionaries(st.sampled_from(['"', ",-1e5", ":9999999999999999", "[0.5", "a", "\ue000", "\U00010000"]), VALUES)
+)
 def test_texts_that_look_like_numbers_change_nothing(value: JsonObject) -> None:
     """What the fast path takes for a doubtful number inside a text still encodes exactly."""
     assert codec.canonical(value) == codec.exact(value)

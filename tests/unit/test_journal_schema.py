@@ -1,0 +1,104 @@
+"""Three ways to the same tables: the declarations, the migrations, and the shipped schema."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from kernel.adapters.store import migrate, revision
+from kernel.adapters.store.sqlite import SqliteStore
+from kernel.adapters.store.tables import METADATA
+from kernel.errors import JournalDown
+from kernel.ports.store import PROJECTIONS
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def _shape(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Columns and indexes of every table, as SQLite understands them."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        shape = {table: list(connection.execute(f"PRAGMA table_info({table})")) for table in sorted(tables)}
+        indexes = connection.execute(
+            "SELECT name, tbl_name FROM sqlite_master WHERE type = 'index' ORDER BY name"
+        ).fetchall()
+        shape["indexes"] = [
+            (*each, *connection.execute(f"PRAGMA index_info({each[0]})").fetchall()) for each in indexes
+        ]
+        shape["revision"] = list(connection.execute(revision.SELECT))
+    return shape
+
+
+def test_a_new_home_has_the_tables_that_the_migrations_end_in(tmp_path: Path) -> None:
+    """`schema.sql` and all migrations give the same columns, keys, defaults, indexes and revision."""
+    SqliteStore(tmp_path / "new.db").prepare()
+    migrate.migrate(f"sqlite:///{tmp_path / 'migrated.db'}", "test")
+    assert _shape(tmp_path / "new.db") == _shape(tmp_path / "migrated.db")
+
+
+def test_the_tables_are_those_declared(tmp_path: Path) -> None:
+    """Alembic finds nothing to change between a migrated database and the SQLModel declarations."""
+    migrate.migrate(f"sqlite:///{tmp_path / 'migrated.db'}", "test")
+    with create_engine(f"sqlite:///{tmp_path / 'migrated.db'}", poolclass=NullPool).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_the_ports_projections_are_those_declared() -> None:
+    """What readers and projectors may name is exactly what the tables have, keys first."""
+    declared = {name: tuple(column.name for column in METADATA.tables[name].columns) for name in PROJECTIONS}
+    assert declared == dict(PROJECTIONS)
+    assert all(
+        [key.name for key in METADATA.tables[name].primary_key] == [PROJECTIONS[name][0]] for name in PROJECTIONS
+    )
+
+
+def test_the_program_speaks_the_newest_revision() -> None:
+    """The revision that opening compares is the head of the migrations."""
+    assert migrate.newest() == revision.REVISION
+
+
+def test_a_database_of_a_later_program_is_refused(tmp_path: Path) -> None:
+    """Tables of an unknown revision are neither used nor changed, and the error says what to do."""
+    path = tmp_path / "later.db"
+    SqliteStore(path).prepare()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for attempt in (SqliteStore(path).prepare, SqliteStore(path).reader, SqliteStore(path).writer):
+        with pytest.raises(JournalDown, match="9999") as refused:
+            attempt()
+        assert "version" in refused.value.remedy
+
+
+def test_a_reader_makes_no_journal(tmp_path: Path) -> None:
+    """Asking for a journal that is not there is an error, and creates nothing."""
+    with pytest.raises(JournalDown, match="no journal"):
+        SqliteStore(tmp_path / "journal" / "oxios.db").reader()
+    assert not (tmp_path / "journal").exists()
+
+
+def test_opening_a_home_imports_no_sqlalchemy(tmp_path: Path) -> None:
+    """Neither the first nor the second start pays for SQLModel, SQLAlchemy or Alembic."""
+    program = (
+        "import sys, anyio; from pathlib import Path; from kernel.clock import SystemClock\n"
+        "from kernel.journal.log import open_journal; from kernel.adapters.store.sqlite import SqliteStore\n"
+        "home = Path(sys.argv[1])\n"
+        "async def main():\n"
+        "    async with open_journal(SqliteStore(home / 'journal' / 'oxios.db'), home, SystemClock(), {}) as journal:\n"
+        "        print(journal.size, *sorted({'sqlmodel', 'sqlalchemy', 'alembic', 'pydantic'} & sys.modules.keys()))\n"
+        "anyio.run(main)\n"
+    )
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)], cwd=_ROOT, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "1\n"
