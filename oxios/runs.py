@@ -25,6 +25,7 @@ from kernel.runtime.state import RunState
 from oxios.exits import Exit
 from oxios.frame import say
 from oxios.paint import one_line
+from oxios.recover import finish
 from oxios.session import in_use, read_journal, run_kernel
 from oxios.watch import watched
 
@@ -104,7 +105,7 @@ def resume(args: argparse.Namespace) -> int:
             for run in runs:
                 arguments = {"run": run, "resolution": args.in_doubt}
                 await kernel.handle(kernel.operator).call("runs.resume", arguments)
-            states = [await kernel.runs.wait(run) for run in runs]
+            states = [await finish(kernel, run) for run in runs]
         return _report(states, args)
 
     return run_kernel(args, body, listen=True)
@@ -116,7 +117,7 @@ def fork(args: argparse.Namespace) -> int:
             arguments = {"run": args.run, "step": args.step, "text": args.say}
             new = RunId((await kernel.handle(kernel.operator).call("runs.fork", arguments)).text)
             say(f"run {new}, forked from {args.run}", args)
-            state = await kernel.runs.wait(new)
+            state = await finish(kernel, new)
         return _report([state], args)
 
     return run_kernel(args, body, listen=True)

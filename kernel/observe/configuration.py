@@ -17,6 +17,7 @@ from typing import Final, cast
 
 from kernel.ids import Principal
 from kernel.journal.appender import Appender
+from kernel.journal.codec import exact
 from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
 from kernel.journal.projection import Projector, Upsert
 from kernel.jsontypes import JsonObject
@@ -43,7 +44,8 @@ async def note_changes(journal: Appender, settings: Settings, by: Principal) -> 
 
 def _project(entry: Entry) -> Iterable[Upsert]:
     if entry.payload is not None:
-        settings = json.dumps(entry.payload["settings"], sort_keys=True)
+        # Canonical, so that a rebuild from the journal gives the same bytes: there 120.0 reads back as 120.
+        settings = exact(entry.payload["settings"]).decode()
         yield Upsert("state", {"key": STATE_KEY}, {"value": settings})
 
 

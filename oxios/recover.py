@@ -1,0 +1,74 @@
+"""Going on with runs: what a crash left behind, what was paused, what was forked.
+
+Guarantees: a run of a seed that finishes is reviewed, however often it was interrupted before. A run
+that a crash left behind goes on by itself at the next start, RESUMES_MAX times at most: one that
+takes Oxios down each time must not do so for ever.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from kernel.errors import NotFound, OxiosError
+from kernel.ids import RunId
+from kernel.log import get_logger
+from kernel.runtime.state import RunState
+from ouroboros.execute import review_finished
+from oxios.frame import say
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+
+RESUMES_MAX: Final = 5
+_log = get_logger("recover")
+
+
+async def finish(kernel: Kernel, run: RunId) -> RunState:
+    """Wait for a run, and review what its seed asks for. Raises: NotFound, JournalDown."""
+    await kernel.runs.wait(run)
+    try:
+        await review_finished(kernel, run)
+    except NotFound as error:
+        _log.warning("not_reviewed", run=run, why=error.message)  # Its seed was erased: nothing to review against.
+    return await kernel.runs.state(run)
+
+
+@asynccontextmanager
+async def recovering(kernel: Kernel, args: argparse.Namespace) -> AsyncGenerator[None]:
+    """Resume what a crash left behind, beside the block; wait for it after."""
+    runs = [run for run in await kernel.supervisor.interrupted() if await _resume(kernel, run, args)]
+    if not runs:
+        yield
+        return
+    async with anyio.create_task_group() as group:
+        for run in runs:
+            group.start_soon(_carry, kernel, run, args)
+        yield
+
+
+async def _resume(kernel: Kernel, run: RunId, args: argparse.Namespace) -> bool:
+    state = await kernel.runs.state(run)
+    if state.resumes >= RESUMES_MAX:
+        say(f"run {run} was interrupted again and again; resume it by hand: oxios runs resume {run}", args)
+        return False
+    try:
+        await kernel.handle(kernel.operator).call("runs.resume", {"run": run})
+    except OxiosError as error:
+        say(f"run {run} was interrupted and cannot go on: {error.explain()}", args)
+        return False
+    say(f"run {run} was interrupted by a crash; it goes on", args)
+    return True
+
+
+async def _carry(kernel: Kernel, run: RunId, args: argparse.Namespace) -> None:
+    try:
+        state = await finish(kernel, run)
+    except OxiosError as error:
+        say(f"run {run}: {error.explain()}", args)
+    else:
+        say(f"run {run}, which was interrupted, is {state.status}{f': {state.note}' if state.note else ''}", args)
