@@ -238,7 +238,7 @@ async def _compose(parts: _Parts) -> Kernel:
     settings, clock, journal, asker = parts.settings, parts.clock, parts.journal, parts.asker
     capabilities = CapabilityTable(journal, clock)
     await capabilities.load()
-    if not capabilities.held(parts.operator):
+    if not await journal.rows("capabilities", {"holder": parts.operator}, limit=1):
         await capabilities.mint_all(parts.operator, operator_root(), origin="operator")
     sandbox = make_sandbox(settings)
     egress = Egress(SystemResolver(), _coverage(capabilities), private_hosts(settings.network.private_hosts))
@@ -307,10 +307,14 @@ def _coverage(capabilities: CapabilityTable) -> Callable[[Principal, Resource], 
 
 
 async def _drop_orphans(journal: Journal, capabilities: CapabilityTable) -> None:
-    """Take back what agents hold whose run has ended, or never began because a crash came between."""
+    """Take back what agents hold whose run has ended, or never began because a crash came between.
+
+    What a person granted an agent by name, before its run, stays.
+    """
     for holder in capabilities.holders():
         kind, _, run = holder.partition(":")
-        if kind == "agent":
-            rows = await journal.rows("runs", {"id": run})
-            if not rows or rows[0]["status"] in TERMINAL:
-                capabilities.drop(holder, "its run is over")
+        rows = await journal.rows("runs", {"id": run}) if kind == "agent" else []
+        if rows and rows[0]["status"] in TERMINAL:
+            capabilities.drop(holder, "its run is over")
+        elif kind == "agent" and not rows and all(cap.origin.startswith("grant ") for cap in capabilities.held(holder)):
+            capabilities.drop(holder, "its run never began")

@@ -54,12 +54,17 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    root: Path, script: Sequence[Turn] = (), *, asker: Asker | None = None, settings: Mapping[str, str] | None = None
+    root: Path,
+    script: Sequence[Turn] = (),
+    *,
+    asker: Asker | None = None,
+    settings: Mapping[str, str] | None = None,
+    provider: ScriptedProvider | None = None,
 ) -> AsyncGenerator[World]:
     """The kernel of `root/home`, its agents in `root/work`, their model the script's."""
     workspace = root / "work"
     workspace.mkdir(exist_ok=True)
     loaded = load_settings(home=root / "home", cwd=root, overrides=dict(settings or {}), env={})
-    scripted = {"scripted": ScriptedProvider(script)}
+    scripted = {"scripted": provider or ScriptedProvider(script)}
     async with open_kernel(loaded, operator=OWNER, asker=asker, more_providers=scripted) as kernel:
         yield World(kernel, workspace.resolve())

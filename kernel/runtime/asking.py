@@ -13,12 +13,13 @@ from typing import Final
 
 import anyio
 
-from kernel.errors import BudgetExhausted, CapabilityRevoked, Invalid, OxiosError
+from kernel.errors import BudgetExhausted, CapabilityRevoked, Invalid, KernelBug, OxiosError, ProviderDown
 from kernel.gate.decision import Denied
 from kernel.gate.request import Cost, Request
 from kernel.ids import RunId, call_id
 from kernel.journal.entry import Draft, Entry
 from kernel.jsontypes import JsonObject, JsonValue
+from kernel.log import get_logger
 from kernel.ports.provider import (
     Message,
     ModelEvent,
@@ -38,6 +39,8 @@ from kernel.runtime.state import RunState
 from kernel.runtime.summary import summary_messages
 from kernel.runtime.text import cut_bytes
 from kernel.syscalls.permit import Permit
+
+_log = get_logger("asking")
 
 OUTPUT_TOKENS_MAX: Final = 8192
 OUTPUT_TOKENS_MIN: Final = 256
@@ -124,6 +127,15 @@ class Asking:
             try:
                 self.dispatcher.ledger.redeem(permit, request.syscall.name, request.arguments, withdraw)
                 await request.syscall.invoke(self.dispatcher.context(self.caller, request, permit), request.args)
+            except (OxiosError, KernelBug, AssertionError):
+                raise
+            except Exception as error:
+                # A supervision point: one provider's fault must not end the kernel.
+                _log.exception("provider_failed", model=self.model, run=state.run)
+                raise ProviderDown(
+                    f"the provider of {self.model} failed: {type(error).__name__}: {error}",
+                    remedy="this is a fault of Oxios; resume the run to ask again, or choose another model",
+                ) from error
             finally:
                 self.desk.exchanges.pop(request.call, None)
         if exchange.reply is None:

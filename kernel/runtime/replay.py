@@ -58,8 +58,7 @@ async def replay(run: RunId, prefix: Sequence[Entry], entries: Sequence[Entry]) 
             # The recorded bounds may have been others; a recorded pause is replayed as it was.
             await run_loop(state, steps, LoopBounds(turns_max=len(entries)))
             steps.take_outside(state)
-            if state.status != "running" and steps.position < len(entries):
-                raise _DivergedError(steps.differ("nothing: the run had ended"))
+            steps.require_end(state)
     except _EndOfRecordError:
         pass  # The record ends in mid-run: the state is that of its last entry.
     except _DivergedError as diverged:
@@ -112,9 +111,11 @@ class _RecordedSteps:
         while self.position < len(self.entries) and not self._inside(state, self.entries[self.position]):
             self._apply(state, self.entries[self.position])
 
-    def differ(self, expected: str) -> Divergence:
-        entry = self.entries[self.position]
-        return Divergence(entry.seq, expected, entry.kind)
+    def require_end(self, state: RunState) -> None:
+        """A run that ended has no more entries of its own."""
+        if state.status != "running" and self.position < len(self.entries):
+            entry = self.entries[self.position]
+            raise _DivergedError(Divergence(entry.seq, "nothing: the run had ended", entry.kind))
 
     def _inside(self, state: RunState, entry: Entry) -> bool:
         if entry.kind in {"run.started", "run.resumed", "review.verdict"}:

@@ -131,6 +131,7 @@ def _started(state: RunState, payload: JsonObject) -> None:
     state.tools = tuple(str(name) for name in cast("list[str]", payload.get("tools", [])))
     state.started_us = state.live_since_us = state.updated_us
     state.status, state.output, state.note, state.active_us = "running", "", "", 0
+    state.verdict = None
     if not state.messages:
         state.messages = [Message("system", str(payload["system"])), Message("user", str(payload["user"]))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -14,10 +15,10 @@ from kernel.errors import AccessDenied, Conflict, Invalid, NotFound, ProviderDow
 from kernel.ids import RunId, agent, call_id
 from kernel.journal.entry import Draft, Entry
 from kernel.jsontypes import JsonObject
-from kernel.ports.provider import ToolCall
+from kernel.ports.provider import ModelEvent, ModelRequest, Reply, ToolCall, Usage
 from kernel.runtime.history import read_history
 from kernel.runtime.replay import replay, same_state
-from kernel.testing.provider import Turn, call, calls, say
+from kernel.testing.provider import ScriptedProvider, Turn, call, calls, say
 from tests.world import OWNER, World, open_world
 
 pytestmark = pytest.mark.anyio
@@ -378,3 +379,21 @@ async def test_reads_of_one_reply_run_together(tmp_path: Path) -> None:
             (world.workspace / f"{number}.txt").write_text(f"text {number}")
         state = await world.run()
         assert [step.text for step in state.steps] == [f"text {number}" for number in range(5)]
+
+
+class _Broken(ScriptedProvider):
+    """A provider with a fault of its own."""
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        del request
+        raise ZeroDivisionError
+        yield Reply("", (), "stop", Usage(), "")
+
+
+async def test_a_faulty_provider_pauses_its_run_and_not_the_kernel(tmp_path: Path) -> None:
+    """An exception nobody foresaw becomes the run's note."""
+    async with open_world(tmp_path, provider=_Broken(())) as world:
+        state = await world.run()
+        assert state.status == "paused"
+        assert "ZeroDivisionError" in state.note
+        assert world.kernel.journal.writable
