@@ -28,18 +28,27 @@ class Usage:
     output: str
 
 
+# A process counts as its own peak what it was before `exec`: a copy of whoever started it. So a small one starts it.
+_LAUNCH = """
+import os, sys
+report, *command = sys.argv[1:]
+_, status, used = os.wait4(os.posix_spawnp(command[0], command, os.environ), 0)
+with open(report, "w") as file:
+    print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss, file=file)
+"""
+
+
 def usage_of(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> Usage:
     """Run a command to its end. Raises: CalledProcessError, with the output, where it fails."""
-    with subprocess.Popen(
-        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, output)
+    with tempfile.NamedTemporaryFile(mode="r", encoding="utf-8") as report:
+        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, report.name, *command]
+        done = subprocess.run(
+            launcher, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+        )
+        code, cpu_s, rss_kb = report.read().split()
+    if int(code):
+        raise subprocess.CalledProcessError(int(code), command, done.stdout)
+    return Usage(float(cpu_s), int(rss_kb) / 1024, done.stdout)
 
 
 def bare() -> Usage:

@@ -104,7 +104,10 @@ def round_figures(folder: Path, repetitions: int) -> list[Figure]:
         name = f"tool round ({tool}, {rounds} in the run)"
         figures += [
             from_pairs(f"{name}, CPU", "ms", cpu, BARE, CPU_MS_MAX),
-            from_pairs(f"{name}, wall", "ms", wall, BARE, WALL_RATIO_MAX, bounds_ratio=True),
+            # A short run's rounds carry its start and its end, each durable: nothing is asked of their wall time.
+            from_pairs(
+                f"{name}, wall", "ms", wall, BARE, WALL_RATIO_MAX if rounds == LONG else None, bounds_ratio=True
+            ),
         ]
     return figures
 
