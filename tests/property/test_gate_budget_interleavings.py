@@ -35,7 +35,7 @@ class Sums:
 
     def __init__(self, caps: dict[str, Budget]) -> None:
         self.caps = {name: (each.tokens_max, each.calls_max, each.micro_usd_max) for name, each in caps.items()}
-        self.spent = dict.fromkeys(PARENTS, (0, 0, 0))
+        self.spent: dict[str, tuple[int, int, int]] = dict.fromkeys(PARENTS, (0, 0, 0))
         self.held: list[tuple[int, str, Cost]] = []
 
     def used(self, name: str) -> tuple[int, ...]:

@@ -60,7 +60,7 @@ def test_a_resolved_path_is_inside_and_is_what_the_system_would_open(
             assert inside
             assert found.real == truth
             assert found.exists == Path(truth).exists()
-        elif (work / written).exists():
+        elif os.path.exists(f"{work}/{written}"):  # noqa: PTH110 -- pathlib drops a last dot, which a file cannot have
             # `a/../..` may step out and come back in: that is refused although it ends inside.
             assert isinstance(found, Denied)
             assert not inside or leaves(work, written)
