@@ -50,7 +50,7 @@ class Built:
     """What a form makes of its clause; see the like-named fields of `Step`."""
 
     actions: tuple[Action, ...] = ()
-    shows: Template | None = None
+    shows: Value = None
     answer: bool = False
     aside: bool = False
     reads: frozenset[str] = frozenset()
@@ -81,7 +81,7 @@ class Draft:
     def settle(self, built: Built) -> None:
         """Keep what a form built; later instructions may mean it by "it"."""
         self._open.clear()
-        if built.shows is not None:
+        if isinstance(built.shows, Template):
             self.it = built.shows
         elif built.actions:
             several = len(built.actions) > 1

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast, get_args
 
 from kernel.adapters.providers.planner.draft import Built, Draft
-from kernel.adapters.providers.planner.program import Action, Part, Ref, Template, Value
+from kernel.adapters.providers.planner.program import Action, Part, Ref, Template, Value, literal
 from kernel.adapters.providers.planner.toolbox import Unfit
 
 _REFERENCE: Final = re.compile(r"\{\{\s*([\w.\-]+)\s*\}\}")
@@ -75,7 +75,10 @@ def _entry(entry: dict[str, Any], number: str, names: dict[str, int], draft: Dra
         )
         return Built(actions, **_touched(actions))
     if "answer" in entry:
-        return Built(shows=_answer(entry["answer"], names), answer=True)
+        answer = _value(entry["answer"], names)
+        if answer is None or isinstance(answer, str):
+            answer = literal("null" if answer is None else answer)
+        return Built(shows=answer, answer=True)
     action = _call(entry, number, names, draft, together=False)
     return Built((action,), **_touched((action,)))
 
@@ -107,12 +110,6 @@ def _touched(actions: Sequence[Action]) -> dict[str, Any]:
         "makes": frozenset(makes),
         "runs": any(action.role in ("run", "") for action in actions),
     }
-
-
-def _answer(value: object, names: Mapping[str, int]) -> Template:
-    if isinstance(value, str):
-        return _text(value, names)
-    return _text(json.dumps(value, ensure_ascii=False), names)
 
 
 def _value(value: object, names: Mapping[str, int]) -> Value:

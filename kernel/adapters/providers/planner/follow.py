@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from kernel.adapters.providers.planner.program import Action, Program, Step
-from kernel.adapters.providers.planner.results import render, text_of
+from kernel.adapters.providers.planner.results import render, shown
 from kernel.adapters.providers.planner.toolbox import Unfit
 from kernel.adapters.providers.planner.transcript import Made
 from kernel.limits import PARALLEL_CALLS_MAX
@@ -141,6 +141,6 @@ def _conclude(progress: Progress, position: Position) -> None:
     progress.state = "done"
     if progress.step.shows is not None:
         try:
-            progress.shown = text_of(progress.step.shows, position.made)
+            progress.shown = shown(progress.step.shows, position.made)
         except Unfit as unfit:
             progress.state, progress.why = "failed", str(unfit)

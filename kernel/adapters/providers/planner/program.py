@@ -84,7 +84,7 @@ class Step:
     problem: str = ""
     aside: bool = False
     """Nothing to do: a constraint, or "show the result"."""
-    shows: Template | None = None
+    shows: Value = None
     """What the step gives, where that is not simply the text of its results."""
     answer: bool = False
     """`shows` is the final answer, and nothing stands around it."""
@@ -98,8 +98,7 @@ class Step:
     def refs(self) -> Iterator[Ref]:
         for action in self.actions:
             yield from action.uses
-        if self.shows is not None:
-            yield from self.shows.refs()
+        yield from refs_in(self.shows)
 
 
 @dataclass(frozen=True, slots=True)

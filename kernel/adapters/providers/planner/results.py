@@ -34,6 +34,13 @@ def render(value: Value, made: Mapping[int, tuple[Action, Made]]) -> Any:
     return value
 
 
+def shown(value: Value, made: Mapping[int, tuple[Action, Made]]) -> str:
+    """What a step gives, as text: JSON where it is more than text. Raises: Unfit."""
+    if isinstance(value, Template):
+        return text_of(value, made)
+    return json.dumps(render(value, made), ensure_ascii=False)
+
+
 def text_of(template: Template, made: Mapping[int, tuple[Action, Made]]) -> str:
     """Raises: Unfit."""
     return "".join(_as_text(part, made) for part in template.parts)

@@ -51,19 +51,17 @@ def _steps(clause: Clause, draft: Draft, group: int) -> Iterator[Step]:
     if fence is not None and fence.kind == "fence" and is_plan(fence.lang, fence.text):
         yield from _plan_steps(fence.text, draft, group, clause.linked)
         return
-    step = _step(clause.text, draft, group, clause.linked)
-    if not step.problem:
-        yield step
-        return
     split = split_fence(clause.text)
     tail = draft.quotation(split[1]) if split else None
-    if split and tail is not None and is_plan(tail.lang, tail.text):
-        head = split[0].rstrip(".:").rstrip()
-        if not is_heading(split[0]):
-            yield _step(head, draft, group, clause.linked)
-        yield from _plan_steps(tail.text, draft, group, clause.linked)
-    elif not is_heading(clause.text):
-        yield step
+    if not (split and tail and tail.lang == "plan"):
+        step = _step(clause.text, draft, group, clause.linked)
+        if not step.problem or not (split and tail and is_plan(tail.lang, tail.text)):
+            if not step.problem or not is_heading(clause.text):
+                yield step
+            return
+    if not is_heading(split[0]):
+        yield _step(split[0].rstrip(".:").rstrip(), draft, group, clause.linked)
+    yield from _plan_steps(tail.text, draft, group, clause.linked)
 
 
 def _step(text: str, draft: Draft, group: int, linked: bool) -> Step:
