@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel.settings.load import spec_of
 from oxios.__main__ import build_parser
 from oxios.commands import discover
 from tests.architecture.parsers import subcommands
@@ -63,6 +64,13 @@ def test_the_commands_a_document_names_exist(path: Path) -> None:
         if program == "make" and not re.search(rf"^{re.escape(rest.split()[0])}:", makefile, re.MULTILINE):
             lost.append(f"make {rest}")
     assert not lost, "\n".join(lost)
+
+
+@pytest.mark.parametrize("path", _documents(), ids=str)
+def test_the_settings_a_document_sets_exist(path: Path) -> None:
+    """Every key after `oxios config set` is one that the settings have."""
+    keys = [rest.split()[2] for program, rest in typed(text(path)) if program == "oxios" and "config set " in rest]
+    assert not [key for key in keys if spec_of(tuple(key.split("."))) is None]
 
 
 def test_an_invented_command_is_seen() -> None:

@@ -15,13 +15,15 @@ VARYING = (
     (re.compile(r"\b[0-9a-f]{8,64}…?(?![\w-])"), "DIGEST"),
     (re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s|µs|entries/s)\b"), "DURATION"),
+    (re.compile(r"\b\d+( tokens)? in, \d+ out\b"), "TOKENS"),
+    (re.compile(r"^ *[│▸].*\n", re.MULTILINE), ""),
     (re.compile(r"[ \t]+"), " "),
 )
 TIMEOUT_S = 120
 
 
 def steady(output: str) -> list[str]:
-    """The lines without what differs from run to run: ids, digests, times, durations, widths."""
+    """The lines without what differs from run to run: ids, digests, times, durations, tokens, live progress."""
     for pattern, word in VARYING:
         output = pattern.sub(word, output)
     return [line.strip() for line in output.strip().splitlines()]
