@@ -14,7 +14,8 @@ def main(*, quick: bool) -> int:
     sys.path.insert(0, str(ROOT))
     from tests.bench.report import measure_all, render  # noqa: PLC0415 -- only importable once the root is on the path
 
-    with tempfile.TemporaryDirectory(dir=ROOT, prefix=".run-bench-") as folder:
+    (ROOT / ".run").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / ".run", prefix="bench-") as folder:
         figures = measure_all(Path(folder), quick=quick)
     page = render(figures)
     print(page)
