@@ -179,11 +179,12 @@ class GroupCommit:
             return
         for pending, entry in zip(group, result.entries, strict=True):
             pending.settle(entry, None)
-        self._publish(result.entries)
+        # The next group first: a subscriber that fails must not leave it waiting.
         if result.trouble is not None:
             self._go_down(result.trouble, [])
-        elif self._queue:
+        else:
             self._flush()
+        self._publish(result.entries)
 
     def _go_down(self, error: BaseException, group: list[Pending]) -> None:
         queue, self._queue, self._awaited = self._queue, [], 0

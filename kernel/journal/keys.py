@@ -45,7 +45,7 @@ class KeyRing:
 
     def promote(self, following: Signer) -> KeyRing:
         """Put the staged key in force; the old public key stays trusted."""
-        trusted = (*self.trusted, following.key)
+        trusted = (*(key for key in self.trusted if key != following.key), following.key)
         _write(self._folder / PUBLIC, _listed(trusted), 0o644)
         (self._folder / NEXT).replace(self._folder / PRIVATE)
         _sync(self._folder)

@@ -19,7 +19,7 @@ from kernel.journal.export import export, prove, prove_consistency
 from kernel.journal.log import Journal
 from kernel.ports.store import Store
 from scripts import verify_export
-from tests.journal_world import audit, draft, opened, run_row
+from tests.journal_world import audit, draft, opened, run_row, sqlite_store
 from tests.journal_world import keys as public_keys
 
 PROJECTORS = {"call.intent": run_row}
@@ -172,6 +172,22 @@ def test_an_erased_payload_is_gone_and_every_proof_still_verifies(tmp_path: Path
         reader.close()
     assert '\\"number\\":3' not in text
     assert _judge(tmp_path, text) == _judge(tmp_path, json.dumps(proof)) == 0
+
+
+def test_erased_content_is_in_no_file_while_the_journal_is_open(tmp_path: Path) -> None:
+    """On SQLite, once `erase` returned, neither database nor write-ahead log has the bytes."""
+
+    def holding(content: bytes) -> list[Path]:
+        return [path for path in tmp_path.rglob("*") if path.is_file() and content in path.read_bytes()]
+
+    async def act(journal: Journal) -> None:
+        secret = b"a secret of some length " * 400
+        await journal.append(draft(blobs=(secret,)))
+        assert holding(secret[:24])
+        await journal.erase(Digest(sha256(secret).hexdigest()), KERNEL, "asked to forget")
+        assert not holding(secret[:24])
+
+    _with(tmp_path, sqlite_store(tmp_path), act)
 
 
 def test_what_the_journal_itself_needs_is_not_erased(tmp_path: Path, store: Store) -> None:

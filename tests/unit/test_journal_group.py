@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -252,6 +253,51 @@ def test_closing_commits_what_waits_and_then_refuses(tmp_path: Path) -> None:
     anyio.run(main)
     assert store.tables.tree.size == 4
     assert not store.writing
+
+
+def test_a_subscriber_that_fails_holds_nobody_up(tmp_path: Path) -> None:
+    """What waits behind a batch is committed though a subscriber raised, and the loop hears of the error."""
+
+    async def act(journal: Journal, _sizes: list[int]) -> None:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
+
+        def fail(_: tuple[Entry, ...]) -> None:
+            raise LookupError
+
+        end = journal.subscribe(fail)
+        first = journal.append(draft(1))
+
+        async def second() -> None:
+            await first
+            await journal.append(draft(2))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(second)
+            await journal.append(draft(3))
+        end()
+        assert journal.size == 4
+        assert {type(error) for error in told} == {LookupError}
+
+    _with(tmp_path, act)
+
+
+def test_times_never_go_back(tmp_path: Path) -> None:
+    """Though the machine's clock is set back between commits, the entries' times do not go down."""
+
+    class Falling(SystemClock):
+        now = 2_000_000
+
+        def now_us(self) -> int:
+            self.now -= 1
+            return self.now
+
+    async def main() -> None:
+        async with open_journal(MemoryStore(), tmp_path, Falling(), {}) as journal:
+            times = [(await journal.append(draft(number))).time_us for number in range(3)]
+            assert times == sorted(times)
+
+    anyio.run(main)
 
 
 def test_leaving_a_stream_that_was_not_entered_is_a_bug(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -77,6 +78,27 @@ def test_a_database_of_a_later_program_is_refused(tmp_path: Path) -> None:
         with pytest.raises(JournalDown, match="9999") as refused:
             attempt()
         assert "version" in refused.value.remedy
+
+
+@pytest.mark.parametrize(("synchronous", "level"), [("full", 2), ("normal", 1)])
+def test_commits_are_synced_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: Literal["full", "normal"], level: int
+) -> None:
+    """The writing connection has the write-ahead log and the level of syncing that was asked for."""
+    made: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def keep(path: Path, **options: object) -> sqlite3.Connection:
+        made.append(connect(path, **options))  # type: ignore[call-overload] -- passed on as they came
+        return made[-1]
+
+    store = SqliteStore(tmp_path / "new.db", synchronous=synchronous)
+    store.prepare()
+    monkeypatch.setattr(sqlite3, "connect", keep)
+    writer = store.writer()
+    assert made[0].execute("PRAGMA synchronous").fetchone() == (level,)
+    assert made[0].execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    writer.close()
 
 
 def test_a_reader_makes_no_journal(tmp_path: Path) -> None:

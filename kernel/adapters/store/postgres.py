@@ -110,6 +110,10 @@ class _Postgres:
         connection.execute("SELECT 1")
         return []
 
+    def forget(self, connection: Connection) -> None:
+        """Have dead rows freed; their bytes stay in the server's files until they are overwritten."""
+        connection.execute("VACUUM entries, blobs")
+
 
 POSTGRES: Final = _Postgres()
 

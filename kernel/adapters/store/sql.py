@@ -64,6 +64,10 @@ class Dialect(Protocol):
         """What the database itself finds wrong with its file."""
         ...
 
+    def forget(self, connection: Connection) -> None:
+        """Content was erased: drop what copies of it the database can reach."""
+        ...
+
     def failures(self, doing: str) -> AbstractContextManager[None]:
         """Turn the driver's errors into JournalDown, and a refused row into KernelBug."""
         ...
@@ -88,6 +92,8 @@ class SqlWriter:
             except BaseException:
                 self._roll_back()
                 raise
+            if batch.erase:
+                self._dialect.forget(self._connection)
 
     def tree(self) -> TreeRow:
         with self._dialect.failures("read the journal"):

@@ -2,8 +2,8 @@
 
 Guarantees: write-ahead log with `synchronous=FULL`, so a commit that returned survives a power cut
 (as far as the disk keeps its word; with `normal` it survives only the death of the process);
-readers never wait for the writer. Erased contents are overwritten in the file (`secure_delete`) and
-leave the write-ahead log at the next checkpoint.
+readers never wait for the writer. Erased contents are overwritten in the file (`secure_delete`), and the
+write-ahead log is emptied after them, at the latest when the last reader of that moment is gone.
 """
 
 from __future__ import annotations
@@ -133,6 +133,10 @@ class _Sqlite:
     def damages(self, connection: Connection) -> list[str]:
         found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)").fetchall()]
         return [] if found == ["ok"] else found
+
+    def forget(self, connection: Connection) -> None:
+        """The write-ahead log still has the old pages: empty it, unless a reader is in the way."""
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 SQLITE: Final = _Sqlite()
