@@ -75,6 +75,8 @@ class Scene:
     cut: Cut | None = None
     then: Then = "end"
     silent: bool = False
+    pause_s: float = 0.0
+    """Between pieces, for a model that takes its time."""
 
 
 Reaction: TypeAlias = Scene | Answer | Fault | Raw
@@ -162,7 +164,7 @@ async def _play(request: web.Request, scene: Scene) -> web.StreamResponse:
     await response.prepare(request)
     for piece in scene.cut(payload) if scene.cut else (payload,):
         await response.write(piece)
-        await anyio.lowlevel.checkpoint()
+        await anyio.sleep(scene.pause_s)
     if scene.then == "hang":
         await anyio.sleep_forever()
     if scene.then == "drop":

@@ -226,39 +226,15 @@ def test_any_goal_ends_in_a_report(goal: str) -> None:
 
 
 _WORDS = st.sampled_from(
-    [
-        "read",
-        "write",
-        "list",
-        "run",
-        "then",
-        "and",
-        ",",
-        ".",
-        ";",
-        "\n",
-        '"',
-        "`",
-        "'",
-        "```",
-        "```plan",
-        "to",
-        "a.txt",
-        '"x"',
-        "`ls`",
-        "it",
-        "its",
-        "contents",
-        "of",
-        "with",
-        "in",
-        "create",
-        "all",
-    ]
-) | st.sampled_from(('[{"tool": 1}]', "\n```\n", "{{1.text}}"))
+    ("read", "write", "list", "run", "then", "and", "to", "it", "its", "contents", "of", "with", "all")
+)
+_SIGNS = st.sampled_from(
+    (",", ".", ";", "\n", '"', "`", "'", "```", "```plan", "\n```\n", '[{"tool": 1}]', "{{1.text}}")
+)
+_NAMES = st.sampled_from(("a.txt", '"x"', "`ls`", "in", "create", "src/"))
 
 
-@given(st.lists(_WORDS, max_size=25))
+@given(st.lists(_WORDS | _SIGNS | _NAMES, max_size=25))
 def test_any_mixture_of_its_own_words_ends_in_a_report(words: list[str]) -> None:
     """Half sentences and stray quotes neither raise nor go round in circles, and calls are valid JSON objects."""
     followed = follow_goal(" ".join(words))

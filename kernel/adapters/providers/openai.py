@@ -172,7 +172,7 @@ class _Exchange:
             while not reader.done and (chunk := await self._read(wait_s, assembly)):
                 for event in assembly.take(reader.feed(chunk)):
                     yield event
-                wait_s = _AFTER_FINISH_S if assembly.finished else self._waits.idle_s
+                wait_s = min(self._waits.idle_s, _AFTER_FINISH_S) if assembly.finished else self._waits.idle_s
             for event in assembly.take(reader.close()):
                 yield event
             if not (assembly.finished or reader.done):

@@ -8,6 +8,7 @@ Arguments that are no JSON stay as they came: the runtime answers them, the mode
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -25,6 +26,7 @@ _FINISH: Final[dict[str, FinishReason]] = {
     "max_tokens": "length",
     "content_filter": "content_filter",
 }
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -44,6 +46,7 @@ class Assembly:
         self._reasoning: list[str] = []
         self._calls: list[_OpenCall] = []
         self._by_index: dict[object, int] = {}
+        self._half = ""
         self._finish = ""
         self._usage = Usage(reported=False)
         self._model = asked.model
@@ -60,7 +63,7 @@ class Assembly:
         """
         try:
             return self._take(chunks)
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             # The shape is the provider's word, checked by use: checking each field first doubles the cost of a token.
             raise ProviderDown(f"{self._asked.provider} sent a chunk that is no chat completion: {error}") from error
 
@@ -80,11 +83,12 @@ class Assembly:
             if calls := delta.get("tool_calls"):
                 events.extend(self._call_delta(one) for one in calls)
         if reasoning:
-            self._reasoning += reasoning
-            events.insert(0, ReasoningDelta("".join(reasoning)))
-        if text:
-            self._text += text
-            events.insert(1 if reasoning else 0, TextDelta("".join(text)))
+            thoughts = _mended("".join(reasoning))
+            self._reasoning.append(thoughts)
+            events.insert(0, ReasoningDelta(thoughts))
+        if text and (whole := self._whole_pairs("".join(text))):
+            self._text.append(whole)
+            events.insert(1 if reasoning else 0, TextDelta(whole))
         return events
 
     def reply(self, id_seed: int) -> Reply:
@@ -94,6 +98,13 @@ class Assembly:
         if finish in ("stop", "tool_calls"):
             finish = "tool_calls" if calls else "stop"
         return Reply("".join(self._text), calls, finish, self._usage, self._answered(), "".join(self._reasoning))
+
+    def _whole_pairs(self, text: str) -> str:
+        """`text` after what was held back; half a surrogate pair at its end waits for the other half."""
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return _mended(text)
 
     def _answered(self) -> str:
         return f"{self._asked.provider}/{self._model}"
@@ -108,14 +119,14 @@ class Assembly:
             return None
         choice = cast("dict[str, Any]", choices[0])
         if model := chunk.get("model"):
-            self._model = model
+            self._model = _mended(str(model))
         if finish := choice.get("finish_reason"):
-            self._finish = finish
+            self._finish = str(finish)
         return choice.get("delta") or choice.get("message")
 
     def _call_delta(self, delta: dict[str, Any]) -> CallDelta:
         function = cast("dict[str, Any]", delta.get("function") or {})
-        name, call_id = function.get("name") or "", delta.get("id") or ""
+        name, call_id = str(function.get("name") or ""), str(delta.get("id") or "")
         position = self._position(delta.get("index"), call_id, name)
         call = self._calls[position]
         call.id = call.id or call_id
@@ -137,6 +148,13 @@ class Assembly:
         return len(self._calls) - 1
 
 
+def _mended(text: str) -> str:
+    """Surrogate pairs as their character, halves as U+FFFD: neither could be written as UTF-8."""
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _joined(content: object) -> str:
     """The text of a content that came as parts."""
     if not isinstance(content, list):
@@ -148,16 +166,17 @@ def _joined(content: object) -> str:
 def _usage(usage: dict[str, Any]) -> Usage:
     details = cast("dict[str, Any]", usage.get("prompt_tokens_details") or {})
     cached = details.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0
-    return Usage(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, cached)
+    return Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0), int(cached))
 
 
 def _fan_out(calls: list[_OpenCall]) -> list[ToolCall]:
     """Calls with whole arguments; objects written one after another are one call each."""
     found: list[ToolCall] = []
     for call in calls:
-        arguments = "".join(call.parts).strip()
+        arguments = _mended("".join(call.parts)).strip()
         if call.name or arguments:
-            found.extend(ToolCall(call.id, call.name, one) for one in _objects(arguments))
+            call_id, name = _mended(call.id), _mended(call.name)
+            found.extend(ToolCall(call_id, name, one) for one in _objects(arguments))
     return found
 
 
