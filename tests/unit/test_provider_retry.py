@@ -105,7 +105,6 @@ def test_a_request_at_fault_is_not_repeated() -> None:
 
 def test_nothing_is_repeated_after_the_first_event() -> None:
     """Text that was shown is never shown again."""
-
     broken = Breaking([])
     clock = HandClock()
 
