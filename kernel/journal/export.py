@@ -1,6 +1,6 @@
 """A journal as text that a stranger can verify: JSON lines, with the public keys and a checkpoint.
 
-Guarantees: what is written verifies by itself, with `scripts/verify_export.py` and a public key;
+Guarantees: what a sound journal writes here verifies by itself, with `scripts/verify_export.py` and a public key;
 payloads stand in it as their canonical text, so that no verifier has to encode JSON the same way.
 Source: RFC-0002, "Export".
 """
@@ -12,12 +12,13 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from kernel.errors import NotFound
+from kernel.errors import Conflict
 from kernel.journal import codec
-from kernel.journal.note import VerifierKey
-from kernel.journal.proof import Consistency, StoredTree
+from kernel.journal.merkle import leaf_hash
+from kernel.journal.note import VerifierKey, checkpoint
+from kernel.journal.proof import StoredTree
 from kernel.jsontypes import JsonObject, JsonValue
-from kernel.ports.store import EntryQuery, EntryRow, StoreReader
+from kernel.ports.store import EntryQuery, EntryRow, StoreReader, TreeRow
 
 FORMAT: Final = "oxios-journal/1"
 PROOF_FORMAT: Final = "oxios-inclusion/1"
@@ -69,12 +70,13 @@ def prove(reader: StoreReader, seq: int) -> JsonObject:
     reader.snapshot()
     try:
         tree = reader.tree()
-        proof = StoredTree(reader, tree.size).inclusion(seq)
+        stored = _signed(reader, tree)
+        proof = stored.inclusion(seq)
         rows = reader.entries(EntryQuery(after=seq - 1, limit=1))
-        if not rows or rows[0][0] != seq:
-            raise NotFound(f"there is no entry {seq}", remedy="run `oxios audit verify`")
     finally:
         reader.release()
+    if [row[0] for row in rows] != [seq] or leaf_hash(codec.header_bytes(rows[0][:7])) != proof.leaf:
+        raise Conflict(f"entry {seq} was altered", remedy="run `oxios audit verify`")
     return {
         "format": PROOF_FORMAT,
         "entry": record(rows[0]),
@@ -96,7 +98,7 @@ def prove_consistency(reader: StoreReader, old: int, new: int) -> JsonObject:
     reader.snapshot()
     try:
         tree = reader.tree()
-        proof: Consistency = StoredTree(reader, tree.size).consistency(old, new)
+        proof = _signed(reader, tree).consistency(old, new)
     finally:
         reader.release()
     return {
@@ -109,6 +111,14 @@ def prove_consistency(reader: StoreReader, old: int, new: int) -> JsonObject:
         "size": tree.size,
         "checkpoint": tree.note,
     }
+
+
+def _signed(reader: StoreReader, tree: TreeRow) -> StoredTree:
+    """The stored tree, whose root is the signed one. Raises: Conflict, where it is not."""
+    stored = StoredTree(reader, tree.size)
+    if tree.size and checkpoint(tree.note.partition("\n\n")[0] + "\n").root != stored.root(tree.size):
+        raise Conflict("the stored hashes do not lead to the signed root", remedy="run `oxios audit verify`")
+    return stored
 
 
 def _line(value: JsonObject) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kernel.errors import JournalDown
+from kernel.errors import Conflict, JournalDown
 from kernel.journal import codec
+from kernel.journal.export import prove
 from kernel.journal.findings import Kind
 from kernel.journal.head import SLOT_BYTES
 from kernel.journal.merkle import leaf_hash
@@ -368,6 +369,46 @@ def test_a_broken_journal_is_not_opened_for_writing(home: Path, pristine: Path, 
     with pytest.raises(JournalDown, match=named) as refused:
         _grown(home)
     assert refused.value.remedy
+
+
+def test_another_history_under_the_same_head_is_not_opened(home: Path, pristine: Path) -> None:
+    """A longer database, signed by the real key, that does not continue what the head says, is refused."""
+    other = Path(shutil.copytree(pristine, home.parent / "other"))
+    _grown(home)
+    for _ in range(2):
+        _grown(other)
+    shutil.copy2(database(other), database(home))
+    with pytest.raises(JournalDown, match="not those that the head"):
+        _grown(home)
+
+
+def test_a_torn_checkpoint_is_repaired_at_the_next_start(home: Path) -> None:
+    """A record cut off by a crash is reported until the journal is opened again, and then gone."""
+    with (home / "journal" / "checkpoints").open("a") as file:
+        file.write("oxios/12")
+    assert found(audit(home)) == {(Kind.CHECKPOINT_FORGED, None)}
+    _grown(home)
+    assert audit(home).good
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE chunks SET root = zeroblob(32) WHERE number = 1",
+        "UPDATE entries SET principal = 'user:mallory' WHERE seq = 300",
+        "DELETE FROM entries WHERE seq = 590",
+        "DELETE FROM chunks WHERE number = 1",
+    ],
+)
+def test_no_proof_is_made_from_a_broken_journal(home: Path, statement: str) -> None:
+    """A proof that could not verify is an error, not a proof."""
+    tamper(home, statement)
+    reader = sqlite_store(home).reader()
+    try:
+        with pytest.raises(Conflict):
+            prove(reader, 300)
+    finally:
+        reader.close()
 
 
 def test_a_payload_reads_back_as_it_was_written(home: Path) -> None:

@@ -141,6 +141,21 @@ def test_an_entry_nobody_awaits_goes_by_itself(tmp_path: Path) -> None:
     assert _with(tmp_path, act, Tuning(linger_s=0.001))[0] == 1
 
 
+def test_an_entry_nobody_awaits_causes_no_commit_of_its_own(tmp_path: Path) -> None:
+    """Within the linger it rides with the next durable wait."""
+
+    async def act(journal: Journal, sizes: list[int]) -> None:
+        journal.append(draft(1))
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        await journal.read()
+        assert sizes == []
+        await journal.append(draft(2))
+        assert sizes == [2]
+
+    _with(tmp_path, act, SLOW)
+
+
 def test_awaiting_late_does_not_wait_for_the_linger(tmp_path: Path) -> None:
     """An append awaited some turns after it was made is hurried along."""
 
