@@ -7,6 +7,7 @@ the owner's) and its capabilities go when its run ends; a run that a crash left 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
@@ -14,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from kernel.capability.grants import derive_grant
 from kernel.capability.table import CapabilityTable
+from kernel.capability.token import Capability
 from kernel.directive import Budget, Directive, ExecEnv
 from kernel.errors import Conflict
 from kernel.gate.approvals import Approvals
@@ -36,6 +38,7 @@ from kernel.runtime.record import directive_json, env_json
 from kernel.runtime.state import TERMINAL, RunState
 from kernel.settings import Settings
 from kernel.settings.tree import ApprovalMode, RunSettings
+from kernel.syscalls.declare import AnySyscall
 
 AGENT_ROLE: Final = "agent"
 _MICRO: Final = 1_000_000
@@ -63,8 +66,8 @@ class Supervisor:
         """
         run = new_run_id(self.dispatcher.clock.now_us())
         self.desk.provider_of(self._model(env))
-        kinds = await self._derive(run, env, owner)
-        tools = tuple(item.name for item in self.dispatcher.table.offered())
+        held = await self._derive(run, env, owner)
+        tools = tuple(item.name for item in self.dispatcher.table.offered() if within_reach(item, held))
         specs = self.dispatcher.table.tool_specs(tools)
         payload: dict[str, JsonValue] = {
             "directive": directive_json(directive),
@@ -73,7 +76,7 @@ class Supervisor:
             "grant": self.settings.run.grant,
             "model": self._model(env),
             "tools": list(tools),
-            "system": system_prompt(PromptParts(directive, env, specs, kinds)),
+            "system": system_prompt(PromptParts(directive, env, specs, sorted({cap.resource.kind for cap in held}))),
             "user": user_prompt(directive),
         }
         payload |= {name: value for name, value in (("seed", seed), ("approve", approve)) if value}
@@ -162,9 +165,9 @@ class Supervisor:
         if text:
             process.steps.record(state, "run.steered", {"text": text, "by": state.owner})
 
-    async def _derive(self, run: RunId, env: ExecEnv, owner: Principal) -> list[str]:
-        """Derive the agent's cspace from its owner's; the kinds it reaches, for the manifest."""
-        caps = await derive_grant(
+    async def _derive(self, run: RunId, env: ExecEnv, owner: Principal) -> tuple[Capability, ...]:
+        """Derive the agent's cspace from its owner's."""
+        return await derive_grant(
             self.capabilities,
             owner=owner,
             to=agent(run),
@@ -173,7 +176,6 @@ class Supervisor:
             persona_role=env.persona_role,
             ceiling=self.settings.run.grant,
         )
-        return sorted({cap.resource.kind for cap in caps})
 
     async def _resumable(self, run: RunId, verb: str) -> RunState:
         state = await self.state(run)
@@ -225,6 +227,12 @@ class Supervisor:
 
     def _model(self, env: ExecEnv) -> str:
         return env.model or self.settings.model.default
+
+
+def within_reach(item: AnySyscall, held: Iterable[Capability]) -> bool:
+    """Whether these capabilities cover some call of the tool: what cannot ever pass is not offered."""
+    caps = tuple(held)
+    return all(any(cap.resource.kind == kind and cap.rights & right for cap in caps) for kind, right in item.reaches)
 
 
 def tightest(one: Budget, other: Budget) -> Budget:

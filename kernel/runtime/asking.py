@@ -186,7 +186,7 @@ class Asking:
         if left.micro_usd_max is not None and price is None:
             raise Invalid(
                 f"the run has a money budget and the price of {self.model} is not known",
-                remedy="set input_usd_per_mtok and output_usd_per_mtok under providers.NAME.prices, or budget tokens",
+                remedy="set input_usd_per_mtok and output_usd_per_mtok under providers.NAME, or budget tokens",
             )
         return Cost(tokens=prompt_tokens + answer, micro_usd=_money(price, prompt_tokens, 0, answer))
 

@@ -25,6 +25,8 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from kernel.capability.resource import Kind
+from kernel.capability.rights import Rights
 from kernel.clock import Clock
 from kernel.directive import Mount
 from kernel.errors import KernelBug
@@ -190,6 +192,8 @@ class Syscall(Generic[A]):
     description: str
     approval: ApprovalPolicy
     deadline_s: Callable[[A], float]
+    reaches: tuple[tuple[Kind, Rights], ...]
+    """The kinds of resource that every call needs, with the right: an agent without them is not offered it."""
     offered: bool
     """May be offered to a model (a tool), not only called through a handle."""
     _body: Body[A] = field(repr=False)
@@ -224,6 +228,7 @@ def syscall(
     effect: Effect,
     approval: ApprovalPolicy | None = None,
     deadline_s: float | Callable[[A], float] = CALL_DEADLINE_S,
+    reaches: tuple[tuple[Kind, Rights], ...] = (),
     offered: bool = True,
 ) -> Callable[[Body[A]], Syscall[A]]:
     """Declare a syscall; default approval: `auto` for pure and read, else `on_demand`.
@@ -237,7 +242,7 @@ def syscall(
             raise KernelBug(f"syscall {name} has no docstring")
         policy = approval or ("auto" if effect.repeatable else "on_demand")
         seconds = deadline_s if callable(deadline_s) else _constant(deadline_s)
-        return Syscall(name, args, claims, effect, description, policy, seconds, offered, body)
+        return Syscall(name, args, claims, effect, description, policy, seconds, reaches, offered, body)
 
     return declare
 

@@ -39,6 +39,7 @@ class AskUserArgs(Args):
     "ask_user",
     AskUserArgs,
     claims=lambda _args: (NameClaim("ask", "user", Rights.EXECUTE),),
+    reaches=(("ask", Rights.EXECUTE),),
     effect=Effect.READ,
     deadline_s=CALL_DEADLINE_S_MAX,
 )

@@ -32,7 +32,13 @@ class EditArgs(Args):
     replace_all: bool = Field(default=False, description="Replace every occurrence instead of exactly one.")
 
 
-@syscall("edit", EditArgs, claims=lambda a: (PathClaim(a.path, Rights.READ | Rights.WRITE),), effect=Effect.WRITE)
+@syscall(
+    "edit",
+    EditArgs,
+    claims=lambda a: (PathClaim(a.path, Rights.READ | Rights.WRITE),),
+    reaches=(("file", Rights.WRITE),),
+    effect=Effect.WRITE,
+)
 async def edit(call: Call, args: EditArgs) -> ToolResult | Change:
     """Replace text in a file. `old` must match exactly once, unless `replace_all`. Can be undone."""
     target = call.path(args.path)

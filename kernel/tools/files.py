@@ -37,7 +37,13 @@ class ReadArgs(Args):
     limit: int = Field(default=LINES_DEFAULT, ge=1, le=LINES_MAX, description="How many lines at most.")
 
 
-@syscall("read", ReadArgs, claims=lambda a: (PathClaim(a.path, Rights.READ),), effect=Effect.READ)
+@syscall(
+    "read",
+    ReadArgs,
+    claims=lambda a: (PathClaim(a.path, Rights.READ),),
+    reaches=(("file", Rights.READ),),
+    effect=Effect.READ,
+)
 async def read(call: Call, args: ReadArgs) -> ToolResult:
     """Read a text file, whole or some lines of it. A long file is cut and the next offset is told."""
     target = call.path(args.path)
@@ -79,6 +85,7 @@ class WriteArgs(Args):
     "write",
     WriteArgs,
     claims=lambda a: (PathClaim(a.path, Rights.WRITE, missing_ok=True),),
+    reaches=(("file", Rights.WRITE),),
     effect=Effect.WRITE,
 )
 async def write(call: Call, args: WriteArgs) -> ToolResult | Change:
@@ -109,7 +116,13 @@ class LsArgs(Args):
     path: str = Field(default=".", max_length=_PATH_CHARS_MAX, description="Directory to list.")
 
 
-@syscall("ls", LsArgs, claims=lambda a: (PathClaim(a.path, Rights.READ),), effect=Effect.READ)
+@syscall(
+    "ls",
+    LsArgs,
+    claims=lambda a: (PathClaim(a.path, Rights.READ),),
+    reaches=(("file", Rights.READ),),
+    effect=Effect.READ,
+)
 async def ls(call: Call, args: LsArgs) -> ToolResult:
     """List a directory: names in order, directories with a slash, files with their size, links with their goal."""
     target = call.path(args.path)

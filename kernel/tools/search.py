@@ -46,7 +46,13 @@ class FindArgs(Args):
     everything: bool = Field(default=False, description="Look into hidden and dependency directories too.")
 
 
-@syscall("find", FindArgs, claims=lambda a: (PathClaim(a.path, Rights.READ),), effect=Effect.READ)
+@syscall(
+    "find",
+    FindArgs,
+    claims=lambda a: (PathClaim(a.path, Rights.READ),),
+    reaches=(("file", Rights.READ),),
+    effect=Effect.READ,
+)
 async def find(call: Call, args: FindArgs) -> ToolResult:
     """Find files and directories by name, below a directory."""
     target = call.path(args.path)
@@ -87,7 +93,13 @@ class GrepArgs(Args):
     everything: bool = Field(default=False, description="Look into hidden and dependency directories too.")
 
 
-@syscall("grep", GrepArgs, claims=lambda a: (PathClaim(a.path, Rights.READ),), effect=Effect.READ)
+@syscall(
+    "grep",
+    GrepArgs,
+    claims=lambda a: (PathClaim(a.path, Rights.READ),),
+    reaches=(("file", Rights.READ),),
+    effect=Effect.READ,
+)
 async def grep(call: Call, args: GrepArgs) -> ToolResult:
     """Search the lines of text files for a pattern; answers `path:line: text`."""
     target = call.path(args.path)

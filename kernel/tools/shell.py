@@ -101,6 +101,7 @@ def _claims(args: ExecArgs) -> tuple[Claim, ...]:
     "exec",
     ExecArgs,
     claims=_claims,
+    reaches=(("exec", Rights.EXECUTE),),
     effect=Effect.EXTERNAL,
     deadline_s=lambda a: a.timeout_s + _SETTLE_S,
 )

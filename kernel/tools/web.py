@@ -21,6 +21,7 @@ import anyio
 import anyio.to_thread
 from pydantic import Field
 
+from kernel.capability.rights import Rights
 from kernel.errors import AccessDenied, DeadlinePassed, Invalid, LimitExceeded, Unavailable
 from kernel.gate.decision import Denied
 from kernel.gate.egress import Egress
@@ -68,6 +69,7 @@ class Fetched:
     "web_fetch",
     WebFetchArgs,
     claims=lambda a: (UrlClaim(a.url),),
+    reaches=(("net", Rights.READ),),
     effect=Effect.EXTERNAL,
     approval="on_demand",
     deadline_s=FETCH_S + 10,

@@ -74,6 +74,7 @@ class _Engine:
     "web_search",
     WebSearchArgs,
     claims=lambda _args: (NameClaim("search", "web", Rights.READ),),
+    reaches=(("search", Rights.READ),),
     effect=Effect.READ,
     deadline_s=SEARCH_S + 10,
 )
@@ -94,6 +95,7 @@ async def web_search(call: Call, args: WebSearchArgs) -> ToolResult:
     "get_search_results",
     GetSearchResultsArgs,
     claims=lambda _args: (NameClaim("search", "results", Rights.READ),),
+    reaches=(("search", Rights.READ),),
     effect=Effect.READ,
 )
 async def get_search_results(call: Call, args: GetSearchResultsArgs) -> ToolResult:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ async def test_results_answer_the_calls_by_id_and_the_prefix_never_changes(tmp_p
         done = await _submit(tmp_path, server.url, "-q")
         assert done.returncode == 0, done.stderr
         bodies = [asked.body for asked in server.requests]
-    for earlier, later in zip(bodies, bodies[1:], strict=False):
+    for earlier, later in pairwise(bodies):
         assert later["messages"][: len(earlier["messages"])] == earlier["messages"]
         assert later["tools"] == earlier["tools"]
         assert later["stream"] is True
