@@ -25,10 +25,10 @@ SAID: dict[str, list[list[Call]]] = {
     "read src/": [[("ls", {"path": "src/"})]],
     "find *.py in src": [[("find", {"pattern": "*.py", "path": "src"})]],
     "Find files named *.md": [[("find", {"pattern": "*.md"})]],
-    "search for TODO in src": [[("grep", {"pattern": "TODO", "path": "src"})]],
+    "search for LATER in src": [[("grep", {"pattern": "LATER", "path": "src"})]],
     'Search src for "f(x)"': [[("grep", {"pattern": "f(x)", "path": "src", "fixed": True})]],
     "grep for `^def ` in src": [[("grep", {"pattern": "^def ", "path": "src"})]],
-    'Look for "TODO" in the src directory': [[("grep", {"pattern": "TODO", "path": "src"})]],
+    'Look for "LATER" in the src directory': [[("grep", {"pattern": "LATER", "path": "src"})]],
     "search the web for anyio task groups": [[("web_search", {"query": "anyio task groups"})]],
     "fetch https://example.com/?a=1&b=2": [[("web_fetch", {"url": "https://example.com/?a=1&b=2"})]],
     # writing

@@ -19,6 +19,7 @@ from kernel.adapters.providers.planner.toolbox import Toolbox, Unfit
 
 NOT_UNDERSTOOD = "I do not understand this instruction"
 _PLAN_ENTRIES_MAX = 10_000
+_SHOWN_CHARS_MAX = 80
 _UNCLOSED = "a fenced block in it has no end, so nothing of it was done"
 
 
@@ -106,7 +107,7 @@ def _describe(built: Built) -> str:
 
 
 def _call(action: Action) -> str:
-    shown = [str(value) for value in action.args.values() if isinstance(value, str) and len(value) < 80]  # noqa: PLR2004
+    shown = [str(value) for value in action.args.values() if isinstance(value, str) and len(value) <= _SHOWN_CHARS_MAX]
     return " ".join((action.tool, *shown[:2]))
 
 
