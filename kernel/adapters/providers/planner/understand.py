@@ -69,7 +69,7 @@ def _step(text: str, draft: Draft, group: int, linked: bool) -> Step:
     source = draft.masked.plain(text)
     problem = NOT_UNDERSTOOD
     for one in FORMS:
-        match = one.pattern.fullmatch(text)
+        match = one.match(text)
         if match is None:
             continue
         draft.begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from kernel.adapters.providers.planner.draft import Built, Draft, Form, form
+from kernel.adapters.providers.planner.draft import Built, Draft, Form
 from kernel.adapters.providers.planner.mask import LITERAL
 from kernel.adapters.providers.planner.program import literal
 from kernel.adapters.providers.planner.toolbox import Unfit
@@ -80,30 +80,30 @@ def _beyond(match: re.Match[str], _draft: Draft) -> Built:
 
 
 TALK: Final[tuple[Form, ...]] = (
-    form(
+    Form(
         rf"(?:say|answer|reply|respond|report|print|tell\s+me)(?:\s+(?:with|by\s+saying|back))?\s*:?\s*(?P<what>{LITERAL})",
         _answer,
     ),
-    form(r"(?:answer|reply|respond)\s+with\s+(?P<what>.+)", _answer),
-    form(r"say\s+(?P<what>.+)", _say),
+    Form(r"(?:answer|reply|respond)\s+with\s+(?P<what>.+)", _answer),
+    Form(r"say\s+(?P<what>.+)", _say),
 )
 
 ACT: Final[tuple[Form, ...]] = (
-    form(
+    Form(
         r"(?:run|execute|exec|call|start|invoke)\s+(?:the\s+)?(?:following\s+)?(?:(?:shell|bash)\s+)?"
         rf"(?:(?:command|script|program|code)s?\s*)?[.:]?\s*(?P<command>{_SEVERAL.pattern})(?:\s+in\s+(?:the\s+|a\s+)?(?:shell|terminal))?",
         _run,
     ),
-    form(r"(?:run|execute|exec)\s+(?:the\s+(?:shell\s+)?command\s+)?(?P<command>.+)", _run),
-    form(
+    Form(r"(?:run|execute|exec)\s+(?:the\s+(?:shell\s+)?command\s+)?(?P<command>.+)", _run),
+    Form(
         r"ask\s+(?:me|us|(?:the\s+)?(?:user|operator|person)|them)\b\s*(?P<how>for|about|whether|if|to|:|,)?\s*(?P<what>.+)",
         _ask,
     ),
-    form(r"(?:remember|memori[sz]e)\s+(?:that\s+|this\s*:?\s+)?(?P<what>.+)", _remember),
+    Form(r"(?:remember|memori[sz]e)\s+(?:that\s+|this\s*:?\s+)?(?P<what>.+)", _remember),
 )
 
 ASIDE: Final[tuple[Form, ...]] = (
-    form(
+    Form(
         r"(?:report|show|print|display|tell|give|return|present)(?:\s+me)?(?:\s+back)?\s+"
         r"(?:it|that|them|(?:what|everything)\b.*"
         r"|(?:(?:the|its|their|all)\s+)?(?:final\s+)?"
@@ -111,11 +111,11 @@ ASIDE: Final[tuple[Form, ...]] = (
         r"(?:\s+(?:to\s+me|back|here|of\s+(?:it|that|them|this|these|both|all|(?:the\s+)?(?:command|search|run|program))))?",
         _aside,
     ),
-    form(r"(?:do\s+not|don't|never|avoid|without|only|ensure|be\s+careful|(?:you\s+)?must\s+not|not?)\b.*", _aside),
+    Form(r"(?:do\s+not|don't|never|avoid|without|only|ensure|be\s+careful|(?:you\s+)?must\s+not|not?)\b.*", _aside),
 )
 
 BEYOND: Final[tuple[Form, ...]] = (
-    form(
+    Form(
         r"(?P<verb>summari[sz]e|translate|explain|analy[sz]e|describe|review|refactor|fix|improve|rewrite|implement|design"
         r"|think|decide|compare|debug|investigate|draft|compose|generate|write|create|build|develop|plan|check|verify|test)\b.*",
         _beyond,

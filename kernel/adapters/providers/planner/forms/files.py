@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from kernel.adapters.providers.planner.draft import ART, FILE, MANY, ONE, Built, Draft, form
+from kernel.adapters.providers.planner.draft import ART, FILE, MANY, ONE, Built, Draft, Form
 from kernel.adapters.providers.planner.mask import FENCE, LITERAL
 from kernel.adapters.providers.planner.program import Action, Part, Ref, Template
 from kernel.adapters.providers.planner.toolbox import Unfit
@@ -152,7 +152,7 @@ def _count(match: re.Match[str], draft: Draft) -> Built:
 
 
 COUNT: Final = (
-    form(
+    Form(
         r"(?:count|how\s+many)\s+(?:the\s+|its\s+|their\s+)?(?:number\s+of\s+)?(?P<what>lines|words|characters|chars|bytes)"
         rf"(?:\s+(?:are\s+)?(?:there\s+)?(?:in|of|does|has)\s+(?:the\s+)?(?:file\s+)?(?P<path>{ONE}))?"
         r"(?:\s+(?:have|has|contain))?",
@@ -161,67 +161,67 @@ COUNT: Final = (
 )
 
 FILES: Final = (
-    form(
+    Form(
         rf"(?:create|make|add)\s+{ART}(?:new\s+)?(?:empty\s+)?(?:directory|folder|dir)\s+(?:(?:named|called)\s+)?(?P<path>{ONE})",
         _make_dir,
     ),
-    form(rf"mkdir\s+(?:-p\s+)?(?P<path>{ONE})", _make_dir),
-    form(rf"(?:create|make|write)\s+(?:an?\s+)?empty\s+files?\s+(?:(?:named|called)\s+)?(?P<paths>{MANY})", _empty),
-    form(rf"touch\s+(?:the\s+)?(?:files?\s+)?(?P<paths>{MANY})", _empty),
-    form(
+    Form(rf"mkdir\s+(?:-p\s+)?(?P<path>{ONE})", _make_dir),
+    Form(rf"(?:create|make|write)\s+(?:an?\s+)?empty\s+files?\s+(?:(?:named|called)\s+)?(?P<paths>{MANY})", _empty),
+    Form(rf"touch\s+(?:the\s+)?(?:files?\s+)?(?P<paths>{MANY})", _empty),
+    Form(
         rf"(?:append|add)\s+(?P<line>(?:(?:the|a|another)\s+)?line\s+)?(?P<content>.+?)\s+(?:at|to|onto)\s+"
         rf"(?:the\s+end\s+of\s+)?{_TO_FILE}",
         _append,
     ),
-    form(
+    Form(
         rf"(?:write|save|put|create|make|add)\s+(?:the\s+)?(?:(?:\w+\s+)?files\s*:?\s*)?"
         rf"(?P<each>{_ONE_EACH}(?:{_NEXT}{_ONE_EACH})+)",
         _write_each,
     ),
-    form(rf"(?:write|save|put)\s+(?P<content>{LITERAL})\s+(?:to|in|into)\s+(?P<paths>{MANY})", _write_same),
-    form(rf"(?:append|add)\s+to\s+(?P<line>(?!))?{_TO_FILE}\s*[.:]?\s*(?P<content>{LITERAL})", _append),
-    form(
+    Form(rf"(?:write|save|put)\s+(?P<content>{LITERAL})\s+(?:to|in|into)\s+(?P<paths>{MANY})", _write_same),
+    Form(rf"(?:append|add)\s+to\s+(?P<line>(?!))?{_TO_FILE}\s*[.:]?\s*(?P<content>{LITERAL})", _append),
+    Form(
         rf"(?:edit|change|in)\s+{ART}{FILE}(?P<path>{ONE})\s*[,:]?\s+(?:and\s+|to\s+|by\s+)?(?:replac(?:e|ing)|chang(?:e|ing))"
         rf"\s+(?P<all>all\s+|every\s+|each\s+)?(?:occurrences?\s+of\s+)?(?P<old>{LITERAL})\s+(?:with|to|by|into)\s+(?P<new>{LITERAL})",
         _replace,
     ),
-    form(
+    Form(
         r"(?:replace|change|substitute|rename)\s+(?P<all>all\s+|every\s+|each\s+)?(?:the\s+)?(?:occurrences?\s+of\s+)?"
         rf"(?:(?:text|word|string|line)\s+)?(?P<old>{ONE})\s+(?:with|to|by|into)\s+(?P<new>{ONE})(?:\s+in\s+{_TO_FILE})?",
         _replace,
     ),
-    form(
+    Form(
         rf"(?:write|save|put|store)\s+(?:the\s+following\s+)?(?:(?:text|contents?|lines?|code)\s+)?(?:to|in|into)\s+{_TO_FILE}"
         rf"\s*[.:,]?\s*(?P<content>{LITERAL})",
         _write,
     ),
-    form(rf"(?:create|make|write|add|produce|save)\s+{ART}{FILE}(?P<path>{ONE})\s*,?\s*{_WITH}(?P<content>.+)", _write),
-    form(rf"(?:create|make|write|add|save)\s+{ART}{FILE}(?P<path>{ONE})\s*[.:]?\s*(?P<content>{FENCE})", _write),
-    form(
+    Form(rf"(?:create|make|write|add|produce|save)\s+{ART}{FILE}(?P<path>{ONE})\s*,?\s*{_WITH}(?P<content>.+)", _write),
+    Form(rf"(?:create|make|write|add|save)\s+{ART}{FILE}(?P<path>{ONE})\s*[.:]?\s*(?P<content>{FENCE})", _write),
+    Form(
         rf"(?:write|save|put|store|output|print)\s+(?:out\s+|down\s+)?(?P<content>.+?)\s+(?:to|in|into|as|inside)\s+{_TO_FILE}",
         _write,
     ),
-    form(
+    Form(
         rf"(?:copy|duplicate)\s+(?:the\s+)?(?:contents?\s+of\s+)?(?:file\s+)?(?P<source>{ONE})\s+(?:to|into|as)\s+{_TO_FILE}",
         _copy,
     ),
-    form(rf"(?:move|rename)\s+(?:the\s+)?(?:file\s+)?(?P<source>{ONE})\s+(?:to|into|as)\s+{_TO_FILE}", _move),
-    form(rf"(?:delete|remove)\s+(?:the\s+)?(?:files?\s+)?(?P<paths>{MANY})", _delete),
+    Form(rf"(?:move|rename)\s+(?:the\s+)?(?:file\s+)?(?P<source>{ONE})\s+(?:to|into|as)\s+{_TO_FILE}", _move),
+    Form(rf"(?:delete|remove)\s+(?:the\s+)?(?:files?\s+)?(?P<paths>{MANY})", _delete),
 )
 
 READ: Final = (
-    form(
+    Form(
         r"(?:read|show|open|print|cat|display|view|get)\s+(?:me\s+)?(?P<art>(?:the|my|our)\s+)?"
         r"(?:(?:(?:full|whole|entire)\s+)?(?:contents?|text)\s+of\s+)?(?:the\s+)?(?:files?\s+)?"
         rf"(?P<paths>{MANY})(?:\s+files?)?(?:\s+(?:out|aloud|to\s+me))?",
         _read,
     ),
-    form(
+    Form(
         r"(?:(?:show|tell)\s+me\s+)?what(?:'s|\s+is|\s+are)\s+(?:the\s+contents?\s+of|written\s+in|in|inside|contained\s+in)"
         rf"\s+(?P<art>the\s+)?(?:file\s+)?(?P<paths>{ONE})",
         _read,
     ),
-    form(
+    Form(
         r"(?:(?:show|tell)\s+me\s+)?what\s+(?:does\s+)?(?P<art>the\s+)?(?:file\s+)?"
         rf"(?P<paths>{ONE})\s+(?:says?|contains?|holds?|reads?)",
         _read,

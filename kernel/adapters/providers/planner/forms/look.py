@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from kernel.adapters.providers.planner.draft import ART, FILE, MANY, ONE, Built, Draft, Form, form
+from kernel.adapters.providers.planner.draft import ART, FILE, MANY, ONE, Built, Draft, Form
 from kernel.adapters.providers.planner.mask import LITERAL
 from kernel.adapters.providers.planner.program import Ref, Template
 from kernel.adapters.providers.planner.toolbox import Unfit
@@ -88,53 +88,53 @@ def _fetch(match: re.Match[str], draft: Draft) -> Built | None:
 
 
 LOOK: Final[tuple[Form, ...]] = (
-    form(
+    Form(
         r"(?:fetch|download|get|open|retrieve|visit|read|show)\s+(?:me\s+)?(?:the\s+)?(?:(?:web\s*)?(?:page|site|url)\s+)?"
         rf"(?:contents?\s+of\s+)?(?:at\s+)?(?P<url>{LITERAL}|https?://\S+)(?:\s+(?:to|into|as)\s+{ART}{FILE}(?P<path>{ONE}))?",
         _fetch,
     ),
-    form(r"(?:search|look\s+on|query)\s+(?:the\s+)?(?:web|internet)\s+(?:for|about)\s+(?P<query>.+)", _web),
-    form(r"(?:do\s+a\s+)?web\s+search\s+(?:for\s+|about\s+)?(?P<query>.+)", _web),
-    form(r"(?:search|look)\s+(?:up\s+|for\s+)?(?P<query>.+?)\s+(?:on|in)\s+(?:the\s+)?(?:web|internet)", _web),
-    form(
+    Form(r"(?:search|look\s+on|query)\s+(?:the\s+)?(?:web|internet)\s+(?:for|about)\s+(?P<query>.+)", _web),
+    Form(r"(?:do\s+a\s+)?web\s+search\s+(?:for\s+|about\s+)?(?P<query>.+)", _web),
+    Form(r"(?:search|look)\s+(?:up\s+|for\s+)?(?P<query>.+?)\s+(?:on|in)\s+(?:the\s+)?(?:web|internet)", _web),
+    Form(
         r"(?P<verb>find|locate|list|show)\s+(?:me\s+)?(?:all\s+|every\s+)?(?:of\s+)?(?:the\s+)?(?:files?\s+)?"
         rf"(?:(?:named|called|matching|like)\s+)?(?P<glob>{ONE})(?:\s+files?)?(?:{_IN}{_DIR})?",
         _find,
     ),
-    form(
+    Form(
         r"(?:search|grep|look|scan)\s+(?:for\s+)?(?:(?:the\s+)?(?:text|word|string|pattern)\s+)?"
         rf"(?P<pattern>{ONE})(?:{_IN}{_DIR})?",
         _grep,
     ),
-    form(rf"(?:search|grep|scan)\s+(?:for\s+)?(?P<pattern>[^\ue000]+?){_IN}{_DIR}", _grep),
-    form(
+    Form(rf"(?:search|grep|scan)\s+(?:for\s+)?(?P<pattern>[^\ue000]+?){_IN}{_DIR}", _grep),
+    Form(
         rf"(?:search|grep|look|scan)\s+(?:(?:in|through|inside)\s+)?{_DIR}\s+for\s+"
         rf"(?:(?:the\s+)?(?:text|word|string|pattern)\s+)?(?P<pattern>{LITERAL}|\S.*)",
         _grep,
     ),
-    form(
+    Form(
         r"(?:find|locate|show|list)\s+(?:me\s+)?(?:all\s+|every\s+)?(?:the\s+)?"
         r"(?:(?:occurrences?\s+of|(?:lines?|files?|places?)\s+(?:with|containing|that\s+contains?|mentioning|where))\s+)?"
         rf"(?P<pattern>{LITERAL}){_IN}{_DIR}",
         _grep,
     ),
-    form(
+    Form(
         r"(?:find|locate)\s+(?:all\s+|every\s+)?(?:the\s+)?(?:occurrences?\s+of|lines?\s+(?:with|containing))\s+"
         rf"(?P<pattern>{ONE}){_IN}{_DIR}",
         _grep,
     ),
-    form(
+    Form(
         r"(?:list|ls|show|display)\s+(?:me\s+)?(?:all\s+)?(?:of\s+)?(?:the\s+)?"
         r"(?:files|contents?|entries|everything|directories|folders)(?:\s+and\s+(?:directories|folders|files))?"
         rf"(?:{_IN}{_DIR}|\s+(?P<here>here))?",
         _list,
     ),
-    form(rf"(?:list|ls)\s+(?P<dir>{_HERE})", _list),
-    form(r"(?:list|ls)(?P<dir>(?!))?", _list),
-    form(rf"(?:what|which)\s+(?:files?|entries)\s+(?:are|is)\s+(?:there\s+)?(?:in|inside|under)\s+{_DIR}", _list),
-    form(rf"what(?:'s|\s+is)\s+(?:in|inside)\s+(?:the\s+)?(?:directory|folder)\s+(?P<dir>{ONE})", _list),
-    form(rf"what(?:'s|\s+is)\s+(?:in|inside)\s+(?:the\s+)?(?P<dir>{_HERE}|{ONE})(?:\s+(?:directory|folder))", _list),
-    form(
+    Form(rf"(?:list|ls)\s+(?P<dir>{_HERE})", _list),
+    Form(r"(?:list|ls)(?P<dir>(?!))?", _list),
+    Form(rf"(?:what|which)\s+(?:files?|entries)\s+(?:are|is)\s+(?:there\s+)?(?:in|inside|under)\s+{_DIR}", _list),
+    Form(rf"what(?:'s|\s+is)\s+(?:in|inside)\s+(?:the\s+)?(?:directory|folder)\s+(?P<dir>{ONE})", _list),
+    Form(rf"what(?:'s|\s+is)\s+(?:in|inside)\s+(?:the\s+)?(?P<dir>{_HERE}|{ONE})(?:\s+(?:directory|folder))", _list),
+    Form(
         rf"(?:list|ls)\s+(?:the\s+)?(?:(?:director(?:y|ies)|folders?)\s+)?(?P<paths>{MANY})(?:\s+(?:director(?:y|ies)|folders?))?",
         _list_many,
     ),
