@@ -68,8 +68,9 @@ def unexplained_ignore(_path: Path, source: str, _module: ast.Module) -> Iterabl
                 yield f"line {number}: an ignore names its rule and, after --, its reason"
 
 
-def unfinished(_path: Path, source: str, _module: ast.Module) -> Iterable[str]:
-    for number, line in enumerate(source.splitlines(), start=1):
+def unfinished(path: Path, source: str, _module: ast.Module) -> Iterable[str]:
+    # In tests such a mark may be data: agents search for them.
+    for number, line in enumerate(source.splitlines() if path.parts[0] != "tests" else (), start=1):
         if MARKS.search(line):
             yield f"line {number}: a mark of unfinished work"
 
