@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import anyio
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 
 from kernel.clock import Clock
 from kernel.errors import Invalid, JournalDown, LimitExceeded, NotFound
@@ -26,12 +26,12 @@ from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry, Subscriber
 from kernel.journal.group import GroupCommit, Pending, Tuning
 from kernel.journal.keys import rotation_statement
 from kernel.journal.opening import JournalFiles, open_ledger
-from kernel.journal.projection import Projector, Scalar
-from kernel.journal.rows import entry_of
+from kernel.journal.projection import Projector
+from kernel.journal.view import JournalView, raw_digest
 from kernel.journal.writer import Ledger, Prepared
 from kernel.jsontypes import JsonObject
 from kernel.limits import BLOB_BYTES_MAX, ENTRY_PAYLOAD_BYTES_MAX
-from kernel.ports.store import EntryQuery, RowQuery, Store, StoreReader
+from kernel.ports.store import Store, StoreReader
 
 T = TypeVar("T")
 
@@ -40,14 +40,13 @@ _KEPT: Final = frozenset({"blob.erased", "key.created", "key.rotated"})
 """Kinds whose payloads `audit verify` needs: they are never erased."""
 
 
-class Journal:
+class Journal(JournalView):
     """See `kernel.journal.appender.Appender`. Made by `open_journal`; belongs to one event loop."""
 
     def __init__(self, committer: Committer, ledger: Ledger, reader: StoreReader, tuning: Tuning) -> None:
+        super().__init__(reader)
         self._committer = committer
         self._ledger = ledger
-        self._reader = reader
-        self._reading = CapacityLimiter(1)
         self._subscribers: list[Subscriber] = []
         self._group = GroupCommit(committer, ledger, self._publish, tuning)
 
@@ -73,36 +72,6 @@ class Journal:
 
     def append(self, draft: Draft) -> Pending:
         return self._group.add(_prepared(draft, None))
-
-    async def read(
-        self,
-        *,
-        stream: str | None = None,
-        kind: str | None = None,
-        principal: Principal | None = None,
-        after: int = 0,
-        limit: int = 1000,
-    ) -> list[Entry]:
-        query = EntryQuery(after=after, limit=limit, stream=stream, kind=kind, principal=principal)
-        return await self._with_reader(lambda reader: [entry_of(row) for row in reader.entries(query)])
-
-    async def rows(
-        self,
-        table: str,
-        where: Mapping[str, Scalar] | None = None,
-        *,
-        order: str = "",
-        descending: bool = False,
-        limit: int = 1000,
-    ) -> list[dict[str, Scalar]]:
-        query = RowQuery(table, where or {}, order, descending, limit)
-        return await self._with_reader(lambda reader: reader.rows(query))
-
-    async def blob(self, digest: Digest) -> bytes:
-        content = await self._with_reader(lambda reader: reader.blob(_raw(digest)))
-        if content is None:
-            raise NotFound(f"there is no blob {digest}", remedy="it was erased, or never stored")
-        return content
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         self._subscribers.append(subscriber)
@@ -131,8 +100,8 @@ class Journal:
 
         Raises: NotFound, where nothing has it; Invalid, where the journal itself needs it.
         """
-        raw = _raw(digest)
-        kinds, blob = await self._with_reader(lambda reader: (reader.kinds_of(raw), reader.blob(raw) is not None))
+        raw = raw_digest(digest)
+        kinds, blob = await self._do(lambda reader: (reader.kinds_of(raw), reader.blob(raw) is not None))
         if not kinds and not blob:
             raise NotFound(f"nothing has the digest {digest}", remedy="`oxios audit log --json` shows digests")
         if _KEPT & set(kinds):
@@ -177,9 +146,6 @@ class Journal:
         if entries:
             for subscriber in tuple(self._subscribers):
                 subscriber(entries)
-
-    async def _with_reader(self, job: Callable[[StoreReader], T]) -> T:
-        return await to_thread.run_sync(job, self._reader, limiter=self._reading)
 
 
 @asynccontextmanager
@@ -233,13 +199,3 @@ def _prepared(draft: Draft, erase: bytes | None) -> Prepared:
             )
     blobs = tuple((codec.digest_of(content), content) for content in draft.blobs)
     return Prepared(draft, payload, codec.digest_of(payload), blobs, erase)
-
-
-def _raw(digest: Digest) -> bytes:
-    try:
-        raw = bytes.fromhex(digest)
-    except ValueError:
-        raw = b""
-    if len(raw) != codec.DIGEST_BYTES:
-        raise Invalid(f"{digest!r} is no digest", remedy="a digest is 64 hexadecimal characters")
-    return raw

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from kernel.errors import NotFound
+from kernel.errors import Invalid, NotFound
 from kernel.ids import Digest, Principal
 from kernel.journal.entry import Entry
 from kernel.journal.projection import Scalar
@@ -54,7 +54,7 @@ class JournalView:
         return await self._do(lambda reader: reader.rows(query))
 
     async def blob(self, digest: Digest) -> bytes:
-        content = await self._do(lambda reader: reader.blob(bytes.fromhex(digest)))
+        content = await self._do(lambda reader: reader.blob(raw_digest(digest)))
         if content is None:
             raise NotFound(f"there is no blob {digest}", remedy="it was erased, or never stored")
         return content
@@ -71,3 +71,13 @@ async def open_view(store: Store) -> AsyncGenerator[JournalView]:
         yield JournalView(reader)
     finally:
         reader.close()
+
+
+def raw_digest(digest: Digest) -> bytes:
+    try:
+        raw = bytes.fromhex(digest)
+    except ValueError:
+        raw = b""
+    if len(raw) != codec.DIGEST_BYTES:
+        raise Invalid(f"{digest!r} is no digest", remedy="a digest is 64 hexadecimal characters")
+    return raw
