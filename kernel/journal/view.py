@@ -14,6 +14,7 @@ from anyio import CapacityLimiter, to_thread
 
 from kernel.errors import Invalid, NotFound
 from kernel.ids import Digest, Principal
+from kernel.journal import codec
 from kernel.journal.entry import Entry
 from kernel.journal.projection import Scalar
 from kernel.journal.rows import entry_of
@@ -74,6 +75,7 @@ async def open_view(store: Store) -> AsyncGenerator[JournalView]:
 
 
 def raw_digest(digest: Digest) -> bytes:
+    """Raises: Invalid, unless it is 64 hexadecimal characters."""
     try:
         raw = bytes.fromhex(digest)
     except ValueError:
