@@ -35,6 +35,9 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+_HOW_BYTES: Final = ctypes.sizeof(_OpenHow)
+
+
 def handle_beneath(root: int, inner: str, *, directory: bool = False) -> int:
     """An O_PATH handle of `inner`, following links that stay beneath `root`. No data is reachable by it.
 
@@ -86,6 +89,7 @@ def openat2_works() -> bool:
 def _libc() -> ctypes.CDLL:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
+    libc.syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
     return libc
 
 
@@ -96,9 +100,7 @@ def _openat2(root: int, inner: str, flags: int, mode: int, *, follow: bool) -> i
     name = os.fsencode(inner) or b"."
     code = 0
     for _ in range(_RACES_MAX):
-        fd = _libc().syscall(
-            ctypes.c_long(_OPENAT2), ctypes.c_int(root), name, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
-        )
+        fd = _libc().syscall(_OPENAT2, root, name, how, _HOW_BYTES)
         if fd >= 0:
             return int(fd)
         code = ctypes.get_errno()

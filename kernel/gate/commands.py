@@ -111,6 +111,8 @@ def _flaw(claim: CommandClaim) -> Denied | None:
     if len(claim.argv) > ARGUMENTS_MAX:
         return _denied(f"{len(claim.argv)} arguments are too many", f"at most {ARGUMENTS_MAX}; use a file or xargs")
     for argument in claim.argv:
+        if argument.isascii() and len(argument) <= ARGUMENT_BYTES_MAX and "\0" not in argument:
+            continue  # Nearly every argument there is: spare it the encoding.
         if "\0" in argument:
             return _denied(f"{argument[:_SHOWN_CHARS]!r} has a NUL character in it", "leave it out")
         try:

@@ -41,7 +41,7 @@ class Question:
     enables: str
     undoable: bool
     keys: tuple[str, ...]
-    """Allow-list keys, narrowest first; `always` grants the first."""
+    """Allow-list keys, narrowest first; `always` derives one capability for each narrow one (`remembered_by`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,30 @@ def wall_off(*places: str) -> None:
 
     For the kernel's home. It holds for every mount and every open, and nothing takes it back.
     """
-    _walled.update(os.path.realpath(place) for place in places)
+    _walled.add(*(os.path.realpath(place) for place in places))
 
 
 def walled(real: str) -> bool:
     """True where `real` is a walled-off place or lies below one."""
-    return any(inside(real, place) for place in _walled)
+    return _walled.hold(real)
+
+
+class Places:
+    """Directories, asked about as one: two string operations, however many there are."""
+
+    __slots__ = ("_below", "_places")
+
+    def __init__(self, *places: str) -> None:
+        self._places = frozenset(places)
+        self._below = tuple(map(_prefix, places))
+
+    def add(self, *places: str) -> None:
+        self._places |= frozenset(places)
+        self._below = tuple(map(_prefix, self._places))
+
+    def hold(self, real: str) -> bool:
+        """True where `real` is one of them or lies below one."""
+        return real in self._places or real.startswith(self._below)
 
 
 def open_target(target: PathTarget, flags: int, mode: int = 0o644) -> int:
@@ -104,7 +122,11 @@ class MountHandle:
             os.close(self.fd)
 
 
-_walled: set[str] = set()
+def _prefix(place: str) -> str:
+    return place if place.endswith("/") else f"{place}/"
+
+
+_walled: Final = Places()
 _handles: OrderedDict[str, MountHandle] = OrderedDict()
 
 
@@ -146,7 +168,7 @@ def _make_folders(mount: str, folder: str) -> None:
 
 
 def inside(real: str, place: str) -> bool:
-    return real == place or real.startswith(place if place.endswith("/") else place + "/")
+    return real == place or real.startswith(_prefix(place))
 
 
 def _open_error(inner: str, error: OSError) -> OxiosError:

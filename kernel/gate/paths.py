@@ -18,6 +18,7 @@ import errno
 import os
 import stat
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from kernel.capability.rights import Rights
@@ -27,6 +28,7 @@ from kernel.gate.beneath import handle_beneath
 from kernel.gate.decision import Case, Denied, LayerName
 from kernel.gate.mounts import (
     MountHandle,
+    Places,
     inside,
     mount_handle,
     node_name,
@@ -72,12 +74,18 @@ def check_real(
     mount = _mount_of(real, mounts)
     if mount is None:
         return _outside(name, mounts)
-    off_limits = walled(real) or walled(mount.path)
-    if off_limits or any(inside(real, place) or inside(mount.path, place) for place in denied):
+    places = _places(denied)
+    if walled(real) or walled(mount.path) or places.hold(real) or places.hold(mount.path):
         return _denied(f"{name!r} is off limits to every agent", "no grant changes this; work in the workspace")
     if mount.mode == "ro" and right & Rights.WRITE:
         return _denied(f"{name!r} is in {mount.path}, which is read-only", "write below a mount whose mode is rw")
     return None
+
+
+@lru_cache(maxsize=64)
+def _places(denied: tuple[str, ...]) -> Places:
+    """The same few tuples are asked about in every decision."""
+    return Places(*denied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,9 @@ def _elsewhere(written: str, mounts: tuple[Mount, ...]) -> _Place | Denied:
 
 
 def _existing(claim: PathClaim, place: _Place, mounts: tuple[Mount, ...]) -> PathTarget | Denied:
+    if place.inner in {"", "."}:
+        # The mount itself: its handle is open, and was just compared with what its path names.
+        return _target(claim, _real(place.mount.fd), mounts, exists=True, is_dir=True)
     try:
         handle = handle_beneath(place.mount.fd, place.inner or ".", directory=claim.path.endswith("/"))
     except OSError as error:
@@ -155,7 +166,7 @@ def _existing(claim: PathClaim, place: _Place, mounts: tuple[Mount, ...]) -> Pat
             return _outside(claim.path, mounts)
         handle = handle_beneath(again.mount.fd, again.inner or ".")
     try:
-        real = os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115 -- pathlib would normalise what the kernel says
+        real = _real(handle)
         node = os.fstat(handle)
     finally:
         os.close(handle)
@@ -164,6 +175,10 @@ def _existing(claim: PathClaim, place: _Place, mounts: tuple[Mount, ...]) -> Pat
     if not (stat.S_ISREG(node.st_mode) or stat.S_ISDIR(node.st_mode)):
         return _denied(f"{claim.path!r} is {node_name(node.st_mode)}", "only files and folders can be used")
     return _target(claim, real, mounts, exists=True, is_dir=stat.S_ISDIR(node.st_mode))
+
+
+def _real(handle: int) -> str:
+    return os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115 -- pathlib would normalise what the kernel says
 
 
 def _missing(claim: PathClaim, place: _Place, mounts: tuple[Mount, ...]) -> PathTarget | Denied:
@@ -220,7 +235,8 @@ def _flaw(written: str) -> Denied | None:
         size = len(os.fsencode(written))
     except UnicodeEncodeError:
         return _denied(f"{written!r} cannot be written as UTF-8", "leave out the broken characters")
-    if size > PATH_BYTES_MAX or any(len(os.fsencode(part)) > NAME_BYTES_MAX for part in written.split("/")):
+    long = size > NAME_BYTES_MAX and any(len(os.fsencode(part)) > NAME_BYTES_MAX for part in written.split("/"))
+    if long or size > PATH_BYTES_MAX:
         return _denied(
             f"{written[:60]!r}… is too long for a path of {size} bytes",
             f"at most {PATH_BYTES_MAX} bytes in all and {NAME_BYTES_MAX} in one name",

@@ -23,7 +23,7 @@ from tests.unit.gate_case import case_of, request_of
 @pytest.fixture(autouse=True)
 def no_walls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Walls stand for the life of a process: each test has its own."""
-    monkeypatch.setattr(mounts, "_walled", set[str]())
+    monkeypatch.setattr(mounts, "_walled", mounts.Places())
 
 
 def judged(layer: PathLayer, place: Path, right: Rights, *mounted: Mount) -> Denied | None:

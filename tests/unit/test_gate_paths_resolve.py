@@ -31,7 +31,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "openat2" and not beneath.openat2_works():
         pytest.fail("this kernel has no openat2: the first way of resolving would go untested")
     monkeypatch.setattr(beneath, "openat2_works", lambda: request.param == "openat2")
-    monkeypatch.setattr(mounts, "_walled", set[str]())
+    monkeypatch.setattr(mounts, "_walled", mounts.Places())
     work = tmp_path / "work"
     (work / "src/deep").mkdir(parents=True)
     (work / "src/deep/a.txt").write_text("inside")
