@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NAME = "approvals"
 HELP = "list and answer what agents asked, and see what is allowed for always"
 
+_ID_HELP = "the question's id, as `oxios approvals list` shows it"
 Fields: TypeAlias = "Mapping[str, Any]"
 
 
@@ -30,15 +31,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--all", action="store_true", help="answered ones too")
     listing.add_argument("--json", action="store_true", help="as JSON")
     showing = places.add_parser("show", help="one question whole")
-    showing.add_argument("id", metavar="ID")
+    showing.add_argument("id", metavar="ID", help=_ID_HELP)
     showing.add_argument("--json", action="store_true", help="as JSON")
     allowing = places.add_parser("allow", help="allow it: once, or as the flag says")
-    allowing.add_argument("id", metavar="ID")
+    allowing.add_argument("id", metavar="ID", help=_ID_HELP)
     how_long = allowing.add_mutually_exclusive_group()
     how_long.add_argument("--run", action="store_true", help="for the rest of its run")
     how_long.add_argument("--always", action="store_true", help="for every run of yours, until you forget it")
     denying = places.add_parser("deny", help="deny it")
-    denying.add_argument("id", metavar="ID")
+    denying.add_argument("id", metavar="ID", help=_ID_HELP)
     denying.add_argument("--reason", default="", help="what the agent is told")
     standing = places.add_parser("standing", help="what is allowed for always")
     standing.add_argument("--json", action="store_true", help="as JSON")

@@ -23,6 +23,7 @@ Fields: TypeAlias = "Mapping[str, Any]"
 _PERIOD = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _RIGHTS = "letters of r (read), w (write), x (execute), d (delegate: may be passed on)"
+_ID_HELP = "the capability's id, as `oxios caps list` shows it"
 _PRINCIPAL = "user:NAME, agent:RUN or job:NAME"
 
 
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     derive = actions.add_parser(
         "derive", help="give a principal part of one capability", description="Derive a child of the capability ID."
     )
-    derive.add_argument("id", metavar="ID")
+    derive.add_argument("id", metavar="ID", help=_ID_HELP)
     derive.add_argument("principal", metavar="PRINCIPAL", help=_PRINCIPAL)
     derive.add_argument("resource", nargs="?", default="", metavar="RESOURCE", help="default: as the parent's")
     derive.add_argument("rights", nargs="?", default="", metavar="RIGHTS", help=f"{_RIGHTS}; default: the parent's")
@@ -51,12 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     revoke = actions.add_parser(
         "revoke", help="take it back, with all derived from it", description="Revoke a capability and its descendants."
     )
-    revoke.add_argument("id", metavar="ID")
+    revoke.add_argument("id", metavar="ID", help=_ID_HELP)
     revoke.add_argument("--keep", action="store_true", help="take only what was derived from it")
     delete = actions.add_parser(
         "delete", help="empty one slot, leaving what was derived", description="Delete one capability."
     )
-    delete.add_argument("id", metavar="ID")
+    delete.add_argument("id", metavar="ID", help=_ID_HELP)
     for action in (parser, listing, tree, grant, derive, revoke, delete):
         default = False if action is parser else argparse.SUPPRESS
         action.add_argument("--json", action="store_true", default=default, help="one JSON value on stdout")

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listed = actions.add_parser("list", help="seeds on record", description="List the seeds on record, newest first.")
     listed.add_argument("--limit", type=int, default=50, metavar="N", help="at most this many (default: 50)")
     shown = actions.add_parser("show", help="one of them, whole", description="Show a seed and its runs.")
-    shown.add_argument("id", metavar="ID")
+    shown.add_argument("id", metavar="ID", help="its id, as `oxios seed list` shows it")
     for action in (listed, shown):
         action.add_argument("--json", action="store_true", help="one JSON value on stdout")
 
