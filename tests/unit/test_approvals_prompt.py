@@ -146,6 +146,7 @@ def test_an_agent_cannot_draw_on_the_terminal(terminal: Terminal) -> None:
 def test_keys_typed_before_the_question_are_no_answer(terminal: Terminal) -> None:
     """What was typed ahead is dropped, so nobody allows what they have not seen."""
     terminal.type("ooo")
+    anyio.run(terminal.see, "ooo")  # Echoed: the keys have arrived and wait to be read.
 
     async def typing() -> None:
         await terminal.see("s left)")
