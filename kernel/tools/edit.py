@@ -17,9 +17,8 @@ from kernel.errors import Conflict, Invalid, NotFound
 from kernel.syscalls.declare import Args, Call, Change, Effect, ToolResult, syscall
 from kernel.syscalls.target import PathClaim
 from kernel.tools.change import FileChange
-from kernel.tools.files import as_bytes, held_at
-from kernel.tools.place import Place
-from kernel.tools.text import binary_kind, decode
+from kernel.tools.place import target_place
+from kernel.tools.text import as_bytes, binary_kind, decode
 
 _PLACES_SHOWN: Final = 10
 _NEAR_LINES_MAX: Final = 20_000
@@ -42,7 +41,8 @@ class EditArgs(Args):
 async def edit(call: Call, args: EditArgs) -> ToolResult | Change:
     """Replace text in a file. `old` must match exactly once, unless `replace_all`. Can be undone."""
     target = call.path(args.path)
-    held = held_at(target)
+    place = target_place(target)
+    held = place.hold()
     if binary_kind(held.content) is not None:
         raise Invalid(f"{args.path} is not a text file", remedy="edit takes UTF-8 text only")
     text, clean = decode(held.content)
@@ -62,7 +62,7 @@ async def edit(call: Call, args: EditArgs) -> ToolResult | Change:
     post = as_bytes(text.replace(old, new))
     told = f"edited {args.path}: {count} replacement{'s' if count > 1 else ''} at line {_places(text, old)}"
     result = ToolResult(told, {"path": target.inner, "replaced": count, "bytes": len(post)})
-    return FileChange(Place(target.mount, target.inner), held.content, post, result, held.mode)
+    return FileChange(place, held.content, post, result, held.mode)
 
 
 def _in_line_ends_of(text: str, old: str, new: str) -> tuple[str, str]:

@@ -16,14 +16,13 @@ from typing import Final
 from pydantic import Field
 
 from kernel.capability.rights import Rights
-from kernel.errors import Invalid, NotFound
+from kernel.errors import Invalid
 from kernel.gate.paths import open_target
-from kernel.limits import FILE_BYTES_MAX
 from kernel.syscalls.declare import Args, Call, Change, Effect, ToolResult, syscall
-from kernel.syscalls.target import PathClaim, PathTarget
+from kernel.syscalls.target import PathClaim
 from kernel.tools.change import file_change
-from kernel.tools.place import Held, Place, digest_of
-from kernel.tools.text import binary_kind, decode, page_of
+from kernel.tools.place import digest_of, target_place
+from kernel.tools.text import as_bytes, binary_kind, decode, page_of, printable
 
 LINES_DEFAULT: Final = 2_000
 LINES_MAX: Final = 20_000
@@ -47,7 +46,7 @@ class ReadArgs(Args):
 async def read(call: Call, args: ReadArgs) -> ToolResult:
     """Read a text file, whole or some lines of it. A long file is cut and the next offset is told."""
     target = call.path(args.path)
-    held = held_at(target)
+    held = target_place(target).hold()
     data = {"path": target.inner, "bytes": len(held.content), "digest": digest_of(held.content)}
     kind = binary_kind(held.content)
     if kind is not None:
@@ -68,14 +67,6 @@ async def read(call: Call, args: ReadArgs) -> ToolResult:
     return ToolResult(ended + "".join(f"[{note}]\n" for note in notes), data)
 
 
-def held_at(target: PathTarget) -> Held:
-    """What the file holds. Raises: NotFound, Invalid (a directory), LimitExceeded."""
-    held = Place(target.mount, target.inner or ".").look()
-    if held is None:
-        raise NotFound(f"{target.inner} does not exist", remedy="look with ls or find")
-    return held
-
-
 class WriteArgs(Args):
     path: str = Field(max_length=_PATH_CHARS_MAX, description="File, relative to the workspace or absolute.")
     content: str = Field(description="The whole new content.")
@@ -92,24 +83,12 @@ async def write(call: Call, args: WriteArgs) -> ToolResult | Change:
     """Write a text file, replacing what it held. Missing directories are made. Can be undone."""
     target = call.path(args.path)
     content = as_bytes(args.content)
-    place = Place(target.mount, _file_inner(target))
+    place = target_place(target)
+    if target.is_dir or not target.inner:
+        raise Invalid(f"{args.path} is a directory", remedy="name a file in it")
     lines = content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
     told = f"wrote {args.path}: {len(content)} bytes, {lines} line{'' if lines == 1 else 's'}"
     return file_change(place, content, ToolResult(told, {"path": target.inner, "bytes": len(content)}))
-
-
-def as_bytes(content: str) -> bytes:
-    """Raises: Invalid, where the text is longer than a file may be."""
-    raw = content.encode("utf-8")
-    if len(raw) > FILE_BYTES_MAX:
-        raise Invalid(f"{len(raw)} bytes are more than {FILE_BYTES_MAX}", remedy="write it in several files")
-    return raw
-
-
-def _file_inner(target: PathTarget) -> str:
-    if target.is_dir or not target.inner:
-        raise Invalid(f"{target.inner or '.'} is a directory", remedy="name a file in it")
-    return target.inner
 
 
 class LsArgs(Args):
@@ -154,8 +133,3 @@ def _line(folder: int, entry: os.DirEntry[str]) -> str:
     if stat.S_ISDIR(status.st_mode):
         return f"{name}/"
     return f"{name}  {status.st_size}" if stat.S_ISREG(status.st_mode) else f"{name}  (special)"
-
-
-def printable(name: str) -> str:
-    """A file name on one line: control characters and broken bytes are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)

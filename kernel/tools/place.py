@@ -28,6 +28,7 @@ from kernel.errors import Conflict, Invalid, LimitExceeded, NotFound, OxiosError
 from kernel.gate.paths import open_beneath
 from kernel.ids import Digest
 from kernel.limits import FILE_BYTES_MAX
+from kernel.syscalls.target import PathTarget
 
 
 def digest_of(content: bytes | None) -> Digest | None:
@@ -64,6 +65,13 @@ class Place:
             return _held(handle, self.inner)
         finally:
             os.close(handle)
+
+    def hold(self) -> Held:
+        """As `look`. Raises: NotFound, where nothing is there."""
+        held = self.look()
+        if held is None:
+            raise NotFound(f"{self.inner} does not exist", remedy="look with ls or find")
+        return held
 
     def missing_parents(self) -> tuple[str, ...]:
         """The directories that a write would have to make, outermost first.
@@ -143,6 +151,11 @@ class Place:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
+
+
+def target_place(target: PathTarget) -> Place:
+    """The place that a call's path was resolved to."""
+    return Place(target.mount, target.inner or ".")
 
 
 @contextmanager

@@ -21,9 +21,8 @@ from kernel.limits import FILE_BYTES_MAX
 from kernel.pattern import matcher
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import PathClaim, PathTarget
-from kernel.tools.files import printable
 from kernel.tools.place import Place
-from kernel.tools.text import binary_kind, decode
+from kernel.tools.text import binary_kind, decode, printable
 from kernel.tools.walk import SEARCH_S, Node, Stop, Walk, glob_matches, in_worker
 
 FOUND_MAX: Final = 1_000

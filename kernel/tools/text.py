@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kernel.limits import MODEL_RESULT_BYTES_MAX
+from kernel.errors import Invalid
+from kernel.limits import FILE_BYTES_MAX, MODEL_RESULT_BYTES_MAX
 
 _SNIFF_BYTES: Final = 8192
 SHOWN_BYTES_MAX: Final = MODEL_RESULT_BYTES_MAX - 512
@@ -85,3 +86,16 @@ def clip_bytes(text: str, bytes_max: int) -> str:
     """The longest beginning of `text` that takes at most `bytes_max` bytes in UTF-8."""
     raw = text.encode("utf-8", errors="replace")
     return text if len(raw) <= bytes_max else raw[:bytes_max].decode("utf-8", errors="ignore")
+
+
+def as_bytes(content: str) -> bytes:
+    """Raises: Invalid, where the text is longer than a file may be."""
+    raw = content.encode("utf-8")
+    if len(raw) > FILE_BYTES_MAX:
+        raise Invalid(f"{len(raw)} bytes are more than {FILE_BYTES_MAX}", remedy="write it in several files")
+    return raw
+
+
+def printable(name: str) -> str:
+    """A file name on one line: control characters and broken bytes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)

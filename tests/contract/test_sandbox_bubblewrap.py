@@ -18,15 +18,31 @@ from kernel.ports.sandbox import Bind, Bounds, Command, Finished
 pytestmark = pytest.mark.anyio
 
 
-async def run(place: Path, text: str, sandbox: BubblewrapSandbox | None = None, **more: object) -> Finished:
+async def run(
+    place: Path,
+    text: str,
+    sandbox: BubblewrapSandbox | None = None,
+    *,
+    network: bool = False,
+    bounds: Bounds | None = None,
+) -> Finished:
     """A bash line with `place` as its writable workspace."""
     binds = (Bind(str(place), writable=True),)
-    command = Command(("/bin/bash", "-c", text), str(place), binds, **more)  # type: ignore[arg-type]
+    argv = ("/bin/bash", "-c", text)
+    command = Command(argv, str(place), binds, network=network, bounds=bounds or Bounds(deadline_s=30))
     return await (sandbox or BubblewrapSandbox()).run(command)
 
 
-async def said(place: Path, text: str, sandbox: BubblewrapSandbox | None = None, **more: object) -> str:
-    return (await run(place, text, sandbox, **more)).output.decode()
+async def said(
+    place: Path,
+    text: str,
+    sandbox: BubblewrapSandbox | None = None,
+    *,
+    network: bool = False,
+    bounds: Bounds | None = None,
+) -> str:
+    """What a bash line printed."""
+    return (await run(place, text, sandbox, network=network, bounds=bounds)).output.decode()
 
 
 async def test_a_command_has_no_capabilities_and_can_gain_none(tmp_path: Path) -> None:

@@ -28,10 +28,11 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     return BubblewrapSandbox() if request.param == "bubblewrap" else NoSandbox()
 
 
-def line(place: Path, text: str, bounds: Bounds | None = None, **more: object) -> Command:
+def line(place: Path, text: str, bounds: Bounds | None = None, stdin: bytes = b"") -> Command:
     """A bash line in `place`, which it may write."""
     bounds = bounds or Bounds(deadline_s=30)
-    return Command(("/bin/bash", "-c", text), str(place), (Bind(str(place), writable=True),), bounds=bounds, **more)  # type: ignore[arg-type]
+    binds = (Bind(str(place), writable=True),)
+    return Command(("/bin/bash", "-c", text), str(place), binds, stdin=stdin, bounds=bounds)
 
 
 async def output(sandbox: Sandbox, command: Command) -> str:
@@ -67,7 +68,7 @@ async def test_a_signal_is_told_as_shells_do(sandbox: Sandbox, tmp_path: Path) -
 async def test_it_reads_its_standard_input_and_no_other(sandbox: Sandbox, tmp_path: Path) -> None:
     """Given bytes arrive whole; without any, the input is at its end."""
     big = b"0123456789" * 50_000
-    finished = await sandbox.run(line(tmp_path, "cat", bounds=Bounds(deadline_s=30), stdin=big))
+    finished = await sandbox.run(line(tmp_path, "cat", stdin=big))
     assert finished.output == big
     assert await output(sandbox, line(tmp_path, "cat")) == ""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from kernel.journal.lock import instance_lock
-from kernel.settings.tree import ProviderSettings, SandboxSettings, SearchSettings, Settings
+from kernel.settings.tree import ProviderSettings, SandboxSettings, SandboxTier, SearchSettings, Settings
 from oxios import checkup
 from oxios.__main__ import main
 
@@ -102,9 +102,9 @@ def test_a_journal_that_is_not_there_yet_is_no_fault_and_a_broken_one_is(setting
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("tier", "status"), [("bubblewrap", "ok"), ("none", "warn")])
-async def test_the_tier_in_force_is_shown_with_the_reason(settings: Settings, tier: str, status: str) -> None:
+async def test_the_tier_in_force_is_shown_with_the_reason(settings: Settings, tier: SandboxTier, status: str) -> None:
     """A process is really started in it."""
-    found = await checkup.sandbox(replace(settings, sandbox=SandboxSettings(tier=tier)))  # type: ignore[arg-type]
+    found = await checkup.sandbox(replace(settings, sandbox=SandboxSettings(tier)))
     assert found.status == status
     assert f"tier {tier}: " in found.detail
 

@@ -87,8 +87,8 @@ async def test_an_edit_may_not_grow_a_file_beyond_its_bound(world: ToolWorld) ->
 
 async def test_an_edit_over_a_file_that_changed_is_a_conflict(world: ToolWorld) -> None:
     """What someone wrote between the look and the change is not lost."""
-    change = await world.compute(edit, path="a.py", old="y = 2", new="y = 3")
+    change = await world.change(edit, path="a.py", old="y = 2", new="y = 3")
     (world.workspace / "a.py").write_text("theirs")
     with pytest.raises(Conflict):
-        await change.apply()  # type: ignore[union-attr]
+        await change.apply()
     assert held(world) == "theirs"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from kernel.adapters.sandbox.bubblewrap import BubblewrapSandbox
 from kernel.capability.rights import Rights
-from kernel.directive import Mount
+from kernel.directive import Mount, MountMode
 from kernel.errors import AccessDenied, Invalid, SandboxDown
 from kernel.ports.sandbox import Bind, Command, Finished, Probe, Sandbox, StoppedBy
 from kernel.settings.tree import SandboxSettings, Settings
@@ -44,9 +44,16 @@ class Recorder:
         return Probe("bubblewrap", works=True, reason="it records")
 
 
-def world_of(place: Path, sandbox: Sandbox, said: SandboxSettings | None = None, **more: object) -> ToolWorld:
+def world_of(
+    place: Path,
+    sandbox: Sandbox,
+    said: SandboxSettings | None = None,
+    *,
+    mode: MountMode = "rw",
+    more: tuple[Mount, ...] = (),
+) -> ToolWorld:
     settings = replace(Settings(place / "home"), sandbox=said or SandboxSettings())
-    return ToolWorld(place, Services((Sandbox, sandbox), (Settings, settings)), **more)  # type: ignore[arg-type]
+    return ToolWorld(place, Services((Sandbox, sandbox), (Settings, settings)), mode, more)
 
 
 async def test_a_program_and_a_line_reach_the_sandbox_as_they_are(tmp_path: Path) -> None:
@@ -73,7 +80,7 @@ async def test_it_runs_in_the_workspace_with_no_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arguments", "mode"), [({"read_only": True}, "rw"), ({}, "ro")])
 async def test_what_may_not_be_written_is_bound_read_only(
-    tmp_path: Path, arguments: dict[str, bool], mode: str
+    tmp_path: Path, arguments: dict[str, bool], mode: MountMode
 ) -> None:
     """Asked for, or because the mount is read-only (the gate refuses the claim as well)."""
     sandbox = Recorder()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernel.errors import AccessDenied, Conflict, Invalid, LimitExceeded, NotFound
+from kernel.ids import Digest
 from kernel.limits import FILE_BYTES_MAX, MODEL_RESULT_BYTES_MAX
 from kernel.syscalls.declare import ToolResult
 from kernel.tools.change import FileChange, change_state
@@ -127,7 +128,7 @@ async def test_write_makes_directories_and_says_what_it_wrote(tmp_path: Path) ->
 
 async def test_write_does_nothing_until_its_change_is_applied(tmp_path: Path) -> None:
     """The body computes; nothing is on disk, directories included, before `apply`."""
-    change = await ToolWorld(tmp_path).compute(write, path="a/b.txt", content="x")
+    change = await ToolWorld(tmp_path).change(write, path="a/b.txt", content="x")
     assert names(tmp_path) == []
     assert isinstance(change, FileChange)
     assert change.dirs == ("a",)
@@ -140,9 +141,9 @@ async def test_write_keeps_the_pre_image_and_the_permission_bits(tmp_path: Path)
     script = tmp_path / "run.sh"
     script.write_text("old")
     script.chmod(0o750)
-    change = await ToolWorld(tmp_path).compute(write, path="run.sh", content="new")
-    assert change.blobs == (b"old",)  # type: ignore[union-attr]
-    await change.apply()  # type: ignore[union-attr]
+    change = await ToolWorld(tmp_path).change(write, path="run.sh", content="new")
+    assert change.blobs == (b"old",)
+    await change.apply()
     assert script.stat().st_mode & 0o777 == 0o750
     assert script.read_text() == "new"
 
@@ -163,13 +164,13 @@ async def test_a_write_over_what_changed_meanwhile_is_a_conflict(tmp_path: Path)
         place = tmp_path / f"{before}-{now}"
         if before is not None:
             place.write_text(before)
-        change = await world.compute(write, path=place.name, content="new")
+        change = await world.change(write, path=place.name, content="new")
         if now is None:
             place.unlink()
         else:
             place.write_text(now)
         with pytest.raises(Conflict):
-            await change.apply()  # type: ignore[union-attr]
+            await change.apply()
         assert (place.read_text() if place.exists() else None) == now
     assert not [name for name in names(tmp_path) if name.startswith(".oxios")]
 
@@ -178,7 +179,7 @@ async def test_a_conflict_removes_the_directories_it_made(tmp_path: Path) -> Non
     """A write that fails leaves no empty directories behind."""
     place = Place(str(tmp_path), "a/b/c")
     with pytest.raises(Conflict):
-        place.put(b"x", before="0" * 64, mode=None)  # type: ignore[arg-type]
+        place.put(b"x", before=Digest("0" * 64), mode=None)
     assert names(tmp_path) == []
 
 
@@ -215,14 +216,14 @@ async def test_a_full_disk_is_an_error_in_words_and_changes_nothing(
 ) -> None:
     """When the sync fails, the file is as it was and no temporary file stays."""
     (tmp_path / "a").write_text("old")
-    change = await ToolWorld(tmp_path).compute(write, path="a", content="new")
+    change = await ToolWorld(tmp_path).change(write, path="a", content="new")
 
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("kernel.tools.place.os.fsync", full)
     with pytest.raises(Invalid, match="No space left"):
-        await change.apply()  # type: ignore[union-attr]
+        await change.apply()
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 
@@ -230,7 +231,7 @@ async def test_a_full_disk_is_an_error_in_words_and_changes_nothing(
 async def test_the_mark_tells_whether_a_write_happened(tmp_path: Path) -> None:
     """Before it is pending, after it applied, and after another change foreign."""
     world = ToolWorld(tmp_path)
-    change = await world.compute(write, path="a", content="new")
+    change = await world.change(write, path="a", content="new")
     assert isinstance(change, FileChange)
     mounts = (*(await world.prepared(ls))[0].mounts,)
     assert change_state(change.mark, mounts) == "pending"
@@ -281,7 +282,7 @@ def test_a_page_counts_lines_by_line_feeds_alone(text: str) -> None:
 
 async def test_a_result_of_a_write_is_no_change_of_the_journalled_words(tmp_path: Path) -> None:
     """Content is in the call's arguments only: neither mark nor result repeats it."""
-    change = await ToolWorld(tmp_path).compute(write, path="a", content="needle")
+    change = await ToolWorld(tmp_path).change(write, path="a", content="needle")
     assert isinstance(change, FileChange)
     assert "needle" not in str(change.mark)
     assert "needle" not in str(await change.apply() or ToolResult(""))

@@ -13,7 +13,7 @@ from aiohttp import web
 from kernel.capability.resource import Resource
 from kernel.errors import AccessDenied, Invalid, LimitExceeded, NotFound, Unavailable
 from kernel.gate.egress import Egress, private_hosts
-from kernel.ids import Principal
+from kernel.ids import Digest, Principal
 from kernel.journal.appender import Appender
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
@@ -234,7 +234,7 @@ class Kept:
     def add(self, stream: str, data: JsonObject) -> None:
         payload: JsonObject = {"data": data}
         seq = len(self.entries) + 1
-        self.entries.append(Entry(seq, 0, Principal("agent:r1"), stream, "call.outcome", "", payload))  # type: ignore[arg-type]
+        self.entries.append(Entry(seq, 0, Principal("agent:r1"), stream, "call.outcome", Digest("0"), payload))
 
     async def read(self, *, stream: str, kind: str, after: int = 0) -> list[Entry]:
         return [one for one in self.entries if one.stream == stream and one.kind == kind and one.seq > after][:3]
@@ -289,7 +289,8 @@ async def test_brave_is_asked_with_its_key(tmp_path: Path, monkeypatch: pytest.M
         said = SearchSettings("brave", f"http://127.0.0.1:{port}", "SEARCH_KEY")
         found = await searcher(tmp_path, said).call(web_search, query="q")
     assert "   d1\n" in found.text
-    assert len(found.data["results"]) == RESULTS_MAX  # type: ignore[arg-type]
+    assert isinstance(found.data["results"], list)
+    assert len(found.data["results"]) == RESULTS_MAX
 
 
 @pytest.mark.parametrize(

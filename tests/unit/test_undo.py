@@ -154,8 +154,7 @@ async def test_an_undo_can_be_undone(world: Recorded) -> None:
 
 async def test_a_change_that_never_happened_has_nothing_to_undo(world: Recorded) -> None:
     """An intent whose effect was lost in a crash is told apart from a change by others."""
-    change = await world.compute(write, path="a.txt", content="new\n")
-    assert not isinstance(change, ToolResult)
+    change = await world.change(write, path="a.txt", content="new\n")
     payload: JsonObject = {"call": "r1.1", "tool": "write", "effect": "write", "mark": change.mark}
     await world.kept.append(Draft(Principal("agent:r1"), RUN, "call.intent", payload, change.blobs))
     with pytest.raises(Conflict, match="already is as it was"):

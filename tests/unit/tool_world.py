@@ -39,6 +39,12 @@ class ToolWorld:
         """Run the body; a write's change is not applied."""
         return await tool.invoke(*await self.prepared(tool, **arguments))
 
+    async def change(self, tool: AnySyscall, **arguments: JsonValue) -> Change:
+        """Run the body of a write that has something to change."""
+        found = await self.compute(tool, **arguments)
+        assert not isinstance(found, ToolResult)
+        return found
+
     async def call(self, tool: AnySyscall, **arguments: JsonValue) -> ToolResult:
         """Run the body, and apply its change where it is a write."""
         found = await self.compute(tool, **arguments)
