@@ -136,7 +136,7 @@ class Supervisor:
             "env": env_json(state.env),
             "owner": by,
             "grant": state.grant,
-            "model": self._model(state.env),
+            "model": state.asked_model,
             "tools": list(state.tools),
             "parent": run,
             "upto": upto,
@@ -196,7 +196,7 @@ class Supervisor:
             tools=frozenset(state.tools),
         )
         specs = self.dispatcher.table.tool_specs(name for name in state.tools if name in self.dispatcher.table)
-        asking = Asking(self.dispatcher, self.desk, caller, self._model(state.env), specs)
+        asking = Asking(self.dispatcher, self.desk, caller, state.asked_model, specs)
         steps = LiveSteps(self.dispatcher, asking, caller, self.asker, resolution)
         run = self.settings.run
         process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s)

@@ -21,6 +21,7 @@ from kernel.journal.entry import Draft, Entry
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.log import get_logger
 from kernel.ports.provider import (
+    KERNEL_NOTE,
     Message,
     ModelEvent,
     ModelRequest,
@@ -87,7 +88,7 @@ class Asking:
     def _warn(self, state: RunState) -> None:
         """Tell the agent, once for each cap, that little of its budget is left."""
         for warned in self.dispatcher.budgets.take_warnings(self.caller.account):
-            text = f"{warned.used} of {warned.cap} {warned.what} of your budget are used. Finish with what there is."
+            text = f"{KERNEL_NOTE} {warned.used} of {warned.cap} {warned.what} of your budget are used. Finish with what there is."
             self.record(state, "run.steered", {"text": text, "by": "budget"})
 
     async def _exchange(self, state: RunState, purpose: Purpose) -> tuple[Reply, Cost]:

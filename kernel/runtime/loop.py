@@ -18,6 +18,7 @@ import anyio
 
 from kernel.jsontypes import JsonObject
 from kernel.limits import PARALLEL_CALLS_MAX, TURNS_MAX
+from kernel.ports.provider import KERNEL_NOTE
 from kernel.runtime.state import CallState, RunState
 from kernel.runtime.stuck import stuck_pattern
 
@@ -26,7 +27,7 @@ Purpose: TypeAlias = Literal["turn", "summary"]
 EMPTY_REPLIES_MAX: Final = 3
 HINTS_MAX: Final = 1
 
-_EMPTY_HINT: Final = "Your reply was empty. Call a tool, or give your final answer as text."
+_EMPTY_HINT: Final = f"{KERNEL_NOTE} Your reply was empty. Call a tool, or give your final answer as text."
 
 
 class Steps(Protocol):
@@ -134,7 +135,7 @@ def _give_up_stuck(state: RunState, steps: Steps) -> bool:
     if not pattern:
         return False
     if state.hints < HINTS_MAX:
-        text = f"You are repeating yourself: {pattern}. Change the approach, or report what blocks you."
+        text = f"{KERNEL_NOTE} You are repeating yourself: {pattern}. Change the approach, or report what blocks you."
         steps.record(state, "run.steered", {"text": text, "by": "kernel", "hint": True})
         return False
     steps.record(state, "run.finished", {"status": "failed", "note": f"stuck: {pattern}"})

@@ -65,7 +65,10 @@ class RunState:
     status: RunStatus = "running"
     output: str = ""
     note: str = ""
+    asked_model: str = ""
+    """The model that the run asks, as `provider/name`."""
     model: str = ""
+    """The model that answered last."""
     turns: int = 0
     calls_made: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -127,7 +130,7 @@ def _started(state: RunState, payload: JsonObject) -> None:
     state.seed = str(payload.get("seed", ""))
     state.approve = str(payload.get("approve", ""))
     state.parent = str(payload.get("parent", ""))
-    state.model = str(payload.get("model", ""))
+    state.model = state.asked_model = str(payload.get("model", ""))
     state.tools = tuple(str(name) for name in cast("list[str]", payload.get("tools", [])))
     state.started_us = state.live_since_us = state.updated_us
     state.status, state.output, state.note, state.active_us = "running", "", "", 0
