@@ -82,13 +82,15 @@ class Asking:
             raise
         took_ms = round((self.dispatcher.clock.monotonic_s() - started_s) * 1000)
         self.record(state, "model.reply", _reply_payload(state, reply, purpose, used, took_ms))
-        self._warn(state)
+        if reply.calls:  # After a final answer there is nothing left to finish.
+            self._warn(state)
         return reply
 
     def _warn(self, state: RunState) -> None:
         """Tell the agent, once for each cap, that little of its budget is left."""
         for warned in self.dispatcher.budgets.take_warnings(self.caller.account):
-            text = f"{KERNEL_NOTE} {warned.used} of {warned.cap} {warned.what} of your budget are used. Finish with what there is."
+            used = f"{warned.used} of {warned.cap} {warned.what} of your budget are used"
+            text = f"{KERNEL_NOTE}{used}. Finish with what there is."
             self.record(state, "run.steered", {"text": text, "by": "budget"})
 
     async def _exchange(self, state: RunState, purpose: Purpose) -> tuple[Reply, Cost]:

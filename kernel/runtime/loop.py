@@ -27,7 +27,7 @@ Purpose: TypeAlias = Literal["turn", "summary"]
 EMPTY_REPLIES_MAX: Final = 3
 HINTS_MAX: Final = 1
 
-_EMPTY_HINT: Final = f"{KERNEL_NOTE} Your reply was empty. Call a tool, or give your final answer as text."
+_EMPTY_HINT: Final = f"{KERNEL_NOTE}Your reply was empty. Call a tool, or give your final answer as text."
 
 
 class Steps(Protocol):
@@ -135,7 +135,7 @@ def _give_up_stuck(state: RunState, steps: Steps) -> bool:
     if not pattern:
         return False
     if state.hints < HINTS_MAX:
-        text = f"{KERNEL_NOTE} You are repeating yourself: {pattern}. Change the approach, or report what blocks you."
+        text = f"{KERNEL_NOTE}You are repeating yourself: {pattern}. Change the approach, or report what blocks you."
         steps.record(state, "run.steered", {"text": text, "by": "kernel", "hint": True})
         return False
     steps.record(state, "run.finished", {"status": "failed", "note": f"stuck: {pattern}"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -399,3 +400,16 @@ async def test_a_faulty_provider_pauses_its_run_and_not_the_kernel(tmp_path: Pat
         assert state.status == "paused"
         assert "ZeroDivisionError" in state.note
         assert world.kernel.journal.writable
+
+
+@pytest.mark.parametrize(("tokens_max", "told"), [(9_000, 1), (100_000, 0)])
+async def test_the_agent_is_told_once_when_most_of_its_budget_is_used(
+    tmp_path: Path, tokens_max: int, told: int
+) -> None:
+    """At four fifths, before its next reply; with plenty left, not at all."""
+    big = Usage(input_tokens=7_500, output_tokens=10)
+    script = [replace(call("ls"), usage=big), call("ls", path="."), say("done")]
+    async with open_world(tmp_path, script) as world:
+        state = await world.run(budget=Budget(tokens_max=tokens_max))
+        notes = [message for message in state.messages if message.role == "user" and "of your budget" in message.text]
+        assert (state.status, len(notes)) == ("finished", told)
