@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _BLOCK_BYTES: Final = 512
-_CLOCK_SLACK_S: Final = 0.02
-"""File times tick with the kernel's clock, which lags the precise one by up to 10 ms."""
 
 
 @dataclass(slots=True)
@@ -63,7 +61,7 @@ class Growth:
         """Walk and count what is new or changed since the start. Blocks; `stop` ends it early."""
         size = files = 0
         for root in self.roots:
-            for status in _changed(root, self.since_s - _CLOCK_SLACK_S, stop):
+            for status in _changed(root, self.since_s, stop):
                 files += 1
                 size += status.st_blocks * _BLOCK_BYTES
                 if size > self.bytes_max or files > self.files_max:
@@ -91,5 +89,7 @@ def _changed(root: str, since_s: float, stop: Callable[[], bool]) -> Iterator[os
                 continue
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(entry.path)
-            if status.st_ctime >= since_s:
+            # File times lag the precise clock by up to 10 ms: what was there before never counts, and
+            # what is made in the first milliseconds may go uncounted.
+            if status.st_ctime > since_s:
                 yield status
