@@ -147,10 +147,11 @@ async def open_kernel(
         journal = await stack.enter_async_context(
             open_journal(make_store(settings), settings.home, clock, projectors(more_projectors or {}))
         )
-        tasks = await stack.enter_async_context(anyio.create_task_group())
         providers = {**make_providers(settings, clock), **(more_providers or {})}
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
+        # Entered last, so that it ends first: no agent outlives the providers or the journal.
+        tasks = await stack.enter_async_context(anyio.create_task_group())
         parts = _Parts(settings, operator, asker or Nobody(), clock, journal, tasks, providers)
         kernel = await _compose(parts)
         stack.callback(tasks.cancel_scope.cancel)

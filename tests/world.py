@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import anyio
+
 from kernel.boot import Kernel, open_kernel
 from kernel.directive import Budget, Directive, ExecEnv, Mount
 from kernel.gate.asker import Asker
@@ -68,3 +70,10 @@ async def open_world(
     scripted = {"scripted": provider or ScriptedProvider(script)}
     async with open_kernel(loaded, operator=OWNER, asker=asker, more_providers=scripted) as kernel:
         yield World(kernel, workspace.resolve())
+
+
+async def until(path: Path) -> None:
+    """Wait for a sign that a program of the agent makes."""
+    with anyio.fail_after(20):
+        while not await anyio.Path(path).exists():  # noqa: ASYNC110 -- another process makes it
+            await anyio.sleep(0.01)
