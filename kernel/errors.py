@@ -12,7 +12,10 @@ KernelBug                      a broken invariant: never handled
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
+
+DownKind: TypeAlias = Literal["", "rate_limit", "overloaded", "server", "timeout", "network", "malformed"]
+"""How a provider was down; "" where its adapter could not tell."""
 
 
 class OxiosError(Exception):
@@ -102,7 +105,22 @@ class Unavailable(OxiosError):
 
 
 class ProviderDown(Unavailable):
+    """`status` is the HTTP status that said so, 0 where there was none."""
+
     code = "provider_down"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        retry_after_s: float | None = None,
+        status: int = 0,
+        kind: DownKind = "",
+    ) -> None:
+        super().__init__(message, remedy=remedy, retry_after_s=retry_after_s)
+        self.status = status
+        self.kind: DownKind = kind
 
 
 class SandboxDown(Unavailable):

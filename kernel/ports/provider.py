@@ -65,16 +65,23 @@ class ModelRequest:
     temperature: float | None = None
     deadline_s: float = 300.0
     tools_wire: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False, repr=False)
+    key: str | None = field(default=None, compare=False, repr=False)
+    """The key to send, "" for none; None leaves it to the provider's own configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider reported them; `reported` is False where it reported none."""
+    """Tokens as the provider reported them; `reported` is False where it reported none.
+
+    `input_tokens` counts the whole prompt; `cached_tokens` and `written_tokens` are the parts of it
+    that were read from, and written to, the provider's cache.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reported: bool = True
+    written_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +142,25 @@ class QuotaSpent(Invalid):
     code = "quota_spent"
 
 
+class ContentRefused(Invalid):
+    """The provider's own rules refuse what was said; the same words will be refused again."""
+
+    code = "content_refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Micro-dollars for a million tokens."""
+    """Micro-dollars for a million tokens; `request_micro_usd` is for each request."""
 
     input_micro_usd: int = 0
     output_micro_usd: int = 0
     cached_micro_usd: int = 0
+    """Of prompt tokens read from the provider's cache."""
+    written_micro_usd: int | None = None
+    """Of prompt tokens written to it; None where that costs what input costs."""
+    request_micro_usd: int = 0
+    tiers: tuple[tuple[int, Price], ...] = ()
+    """(tokens, price), rising: a prompt of more tokens than that pays this price for everything."""
 
 
 @dataclass(frozen=True, slots=True)
