@@ -58,7 +58,7 @@ def refusal(asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) 
         case HTTPStatus.TOO_MANY_REQUESTS if _QUOTA.search(words):
             return _quota_spent(said)
         case _ if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return ProviderDown(said, remedy="try again later", retry_after_s=retry_after_s(headers))
+            return ProviderDown(said, remedy="try again later", retry_after_s=retry_after_s(headers), status=status)
         case _ if status < HTTPStatus.BAD_REQUEST:
             remedy = f"set base_url of {asked.provider} to where it moved; a key is never sent after a redirect"
             return Invalid(said, remedy=remedy)
