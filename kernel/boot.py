@@ -200,8 +200,15 @@ def make_sandbox(settings: Settings) -> Sandbox:
     if settings.sandbox.tier == "none":
         from kernel.adapters.sandbox.none import NoSandbox  # noqa: PLC0415 -- the tier nobody should need
 
-        return NoSandbox()
-    return BubblewrapSandbox()
+        return NoSandbox(denied_places(settings))
+    return BubblewrapSandbox(denied_places(settings))
+
+
+def denied_places(settings: Settings) -> tuple[str, ...]:
+    """What no agent reaches, by tool or by command: the home, the journal's files, and `paths.denied`."""
+    url = settings.journal.url
+    journal = [url.split("://", 1)[1] + suffix for suffix in ("", "-wal", "-shm")] if url.startswith("sqlite") else []
+    return (str(settings.home), *journal, *settings.paths.denied)
 
 
 def make_providers(settings: Settings, clock: Clock) -> Mapping[str, Provider]:
@@ -282,7 +289,7 @@ def _layers(
     approvals: Approvals,
 ) -> tuple[Layer, ...]:
     """In the order of `LayerName`; the gate refuses any other."""
-    denied = (str(settings.home), *settings.paths.denied)
+    denied = denied_places(settings)
     policy = settings.home / "policy.csv"
     ensure_policy(policy)
     return (

@@ -32,7 +32,8 @@ from typing import Final
 
 import anyio
 
-from kernel.adapters.sandbox import confine, seccomp
+from kernel.adapters.sandbox import confine, covers, seccomp
+from kernel.adapters.sandbox.memory import memory_file
 from kernel.adapters.sandbox.probe import probe_command, probe_outcome
 from kernel.adapters.sandbox.watch import Watch, Watched
 from kernel.clock import Clock, SystemClock
@@ -94,10 +95,10 @@ class _Pipes:
 
 
 class BubblewrapSandbox:
-    """Runs commands by bwrap. `hidden` are real paths that no command sees, whatever contains them."""
+    """Runs commands by bwrap. `hidden` are paths that no command sees, whatever contains them."""
 
     def __init__(self, hidden: Sequence[str] = (), *, program: str = "bwrap", clock: Clock | None = None) -> None:
-        self._hidden = tuple(os.path.realpath(place) for place in hidden)
+        self._hidden = tuple(hidden)
         self._program = program
         self._clock = clock or SystemClock()
 
@@ -112,7 +113,8 @@ class BubblewrapSandbox:
         tree = _Started()
         started_s = self._clock.monotonic_s()
         try:
-            watched, finished = await self._start(bwrap, command, pipes, tree, on_output)
+            with covers.standing(self._hidden, command.binds):
+                watched, finished = await self._start(bwrap, command, pipes, tree, on_output)
         finally:
             pipes.close()
             if tree.pidfd >= 0:
@@ -141,16 +143,17 @@ class BubblewrapSandbox:
         on_output: Callable[[bytes], None] | None,
     ) -> tuple[Watched, bool]:
         fixed = _descriptors(command, self._hidden, pipes)
+        inherited = tuple(pipes.theirs)
         watch = Watch(command, tree, self._clock, on_output)
         process = await anyio.open_process(
             [bwrap, *fixed, "--", *command.argv],
-            stdin=PIPE if command.stdin else DEVNULL,
+            stdin=_memory(command.stdin, pipes) if command.stdin else DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
             env={},
             cwd="/",
             start_new_session=True,
-            pass_fds=pipes.theirs,
+            pass_fds=inherited,
         )
         tree.outer = process.pid
         pipes.close_theirs()
@@ -193,11 +196,8 @@ def _descriptors(command: Command, hidden: tuple[str, ...], pipes: _Pipes) -> li
 
 
 def _memory(content: bytes, pipes: _Pipes) -> int:
-    handle = os.memfd_create("oxios-sandbox")
+    handle = memory_file(content)
     pipes.theirs.append(handle)
-    with os.fdopen(handle, "wb", closefd=False) as file:
-        file.write(content)
-    os.lseek(handle, 0, os.SEEK_SET)
     return handle
 
 

@@ -3,7 +3,7 @@
 Guarantees: of the system only programs and libraries (read-only), the few files of /etc that they
 need, and a /proc of its own; of the user's files only the given directories; a private /tmp; no
 network, other processes, capabilities or environment unless given. Of a directory that contains a
-hidden place (the kernel's home), everything but that place.
+hidden place (the kernel's home, what `paths.denied` names), everything but that place: see `covers`.
 
 Does not protect against reading what stands world-readable in /usr. With the network shared, the
 host's abstract Unix sockets can be reached as well (they belong to the network namespace).
@@ -14,12 +14,13 @@ Source: bwrap(1); RFC-0004.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from kernel.adapters.sandbox import covers
 from kernel.errors import Invalid
-from kernel.ports.sandbox import Bind, Command
+from kernel.ports.sandbox import Command
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOME: Final = "/tmp"  # noqa: S108 -- the sandbox's own /tmp, which nobody else sees
@@ -64,7 +65,7 @@ PASSWD: Final = f"agent:x:{UID}:{UID}:agent:{HOME}:{SHELL}\n".encode()
 GROUP: Final = f"agent:x:{UID}:\n".encode()
 
 
-def check_binds(command: Command, hidden: Iterable[str]) -> None:
+def check_binds(command: Command, hidden: Sequence[str]) -> None:
     """Raises: Invalid, where a bind would uncover the system or a hidden place, or holds no cwd."""
     for bind in command.binds:
         real = os.path.realpath(bind.path)
@@ -73,13 +74,16 @@ def check_binds(command: Command, hidden: Iterable[str]) -> None:
                 f"{bind.path} cannot be the workspace of a sandboxed command",
                 remedy="choose a directory of your own, not one of the system's",
             )
-        if any(real == place or real.startswith(place + "/") for place in hidden):
-            raise Invalid(f"{bind.path} lies in the kernel's home", remedy="choose a directory outside it")
-    if not any(_holds(bind.path, command.cwd) for bind in command.binds):
+        if any(covers.holds(os.path.realpath(place), real) for place in hidden):
+            raise Invalid(
+                f"{bind.path} lies in the kernel's home, or in what paths.denied names",
+                remedy="choose a directory outside it",
+            )
+    if not any(covers.holds(bind.path, command.cwd) for bind in command.binds):
         raise Invalid(f"{command.cwd} is not in the workspace", remedy="choose a cwd below the workspace")
 
 
-def options(command: Command, hidden: Iterable[str]) -> list[str]:
+def options(command: Command, hidden: Sequence[str]) -> list[str]:
     """Everything up to the command itself, but for what names a descriptor."""
     found = ["--unshare-all", "--unshare-user", "--uid", str(UID), "--gid", str(UID), "--cap-drop", "ALL"]
     found += ["--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
@@ -91,10 +95,10 @@ def options(command: Command, hidden: Iterable[str]) -> list[str]:
     found += ["--proc", "/proc", *_proc_covers()]
     found += ["--dev", "/dev", "--size", str(_SHM_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108 -- its own
     found += ["--size", str(command.bounds.tmp_bytes_max), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 -- its own
-    for bind in sorted(command.binds, key=lambda bind: bind.path.count("/")):
+    binds = (*command.binds, *covers.pins(hidden, command.binds))
+    for bind in sorted(binds, key=lambda bind: bind.path.count("/")):
         found += ["--bind" if bind.writable else "--ro-bind", bind.path, bind.path]
-    for place in hidden:
-        found += _hide(place, command.binds)
+    found += covers.options(hidden, command.binds)
     return [*found, "--chdir", command.cwd]
 
 
@@ -122,16 +126,3 @@ def _proc_covers() -> Iterator[str]:
             yield from ("--tmpfs", str(path), "--remount-ro", str(path))
         else:
             yield from ("--ro-bind", "/dev/null", str(path))
-
-
-def _hide(place: str, binds: tuple[Bind, ...]) -> Iterator[str]:
-    if not any(_holds(bind.path, place) for bind in binds):
-        return
-    if Path(place).is_dir():
-        yield from ("--perms", "0000", "--tmpfs", place, "--remount-ro", place)
-    elif Path(place).exists():
-        yield from ("--ro-bind", "/dev/null", place)
-
-
-def _holds(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")

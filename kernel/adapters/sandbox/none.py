@@ -13,11 +13,12 @@ Source: prctl(2) PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG; RFC-0004.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -26,12 +27,14 @@ from typing import Final
 import anyio
 import anyio.abc
 
+from kernel.adapters.sandbox import covers
 from kernel.adapters.sandbox.confine import FIXED_ENV, PATH
 from kernel.adapters.sandbox.launcher import Order
+from kernel.adapters.sandbox.memory import memory_file
 from kernel.adapters.sandbox.probe import probe_command, probe_outcome
 from kernel.adapters.sandbox.watch import Watch
 from kernel.clock import Clock, SystemClock
-from kernel.errors import NotFound
+from kernel.errors import NotFound, SandboxDown
 from kernel.ports.sandbox import Command, Finished, Probe
 
 _LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
@@ -52,23 +55,26 @@ class _Launched:
 
 
 class NoSandbox:
-    """Runs commands as the user, unconfined."""
+    """Runs commands as the user, unconfined; none at all where a `hidden` place lies in what it is given."""
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(self, hidden: Sequence[str] = (), *, clock: Clock | None = None) -> None:
+        self._hidden = tuple(hidden)
         self._clock = clock or SystemClock()
 
     async def run(self, command: Command, on_output: Callable[[bytes], None] | None = None) -> Finished:
-        """Raises: NotFound (no such program)."""
+        """Raises: NotFound (no such program), SandboxDown (the workspace holds a place that no agent may reach)."""
+        _check_binds(command, self._hidden)
         _check_program(command)
         started_s = self._clock.monotonic_s()
-        order = os.memfd_create("oxios-launch")
-        try:
-            with os.fdopen(order, "wb", closefd=False) as file:
-                file.write(json.dumps(_order(command)).encode())
-            os.lseek(order, 0, os.SEEK_SET)
+        with contextlib.ExitStack() as stack:
+            order = memory_file(json.dumps(_order(command)).encode())
+            stack.callback(os.close, order)
+            given = memory_file(command.stdin) if command.stdin else DEVNULL
+            if given != DEVNULL:
+                stack.callback(os.close, given)
             process = await anyio.open_process(
                 [sys.executable, "-I", "-S", _LAUNCHER, str(order)],
-                stdin=PIPE if command.stdin else DEVNULL,
+                stdin=given,
                 stdout=PIPE,
                 stderr=STDOUT,
                 env={},
@@ -76,8 +82,6 @@ class NoSandbox:
                 start_new_session=True,
                 pass_fds=(order,),
             )
-        finally:
-            os.close(order)
         watched = await Watch(command, _Launched(process), self._clock, on_output).run(process)
         return Finished(
             exit_code=128 - watched.exit_code if watched.exit_code < 0 else watched.exit_code,
@@ -107,6 +111,14 @@ def _order(command: Command) -> Order:
             "RLIMIT_CORE": 0,
         },
     }
+
+
+def _check_binds(command: Command, hidden: Sequence[str]) -> None:
+    for place, bind in covers.inside(hidden, command.binds):
+        raise SandboxDown(
+            f'sandbox.tier is "none", which cannot hide {place}, and {bind.path} holds it',
+            remedy="choose a workspace that does not hold it, or use the bubblewrap tier",
+        )
 
 
 def _check_program(command: Command) -> None:
