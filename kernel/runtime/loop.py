@@ -60,10 +60,13 @@ async def run_loop(state: RunState, steps: Steps, bounds: LoopBounds) -> None:
             await _carry_out_calls(state, steps)
         elif _answered(state):
             await _finish(state, steps)
+        elif pattern := stuck_pattern(state.steps[state.hinted_at :]):
+            _tell_stuck(state, steps, pattern)
         elif state.turns >= bounds.turns_max:
+            # After all else that the state alone decides: a replay knows no bounds.
             note = f"it used its {bounds.turns_max} turns; raise run.turns_max and resume it to go on"
             steps.record(state, "run.paused", {"note": note})
-        elif not _give_up_stuck(state, steps):
+        else:
             await steps.ask(state, "turn")
 
 
@@ -101,11 +104,10 @@ async def _call_together(state: RunState, steps: Steps, calls: Sequence[CallStat
 async def _finish(state: RunState, steps: Steps) -> None:
     if state.output.strip():
         steps.record(state, "run.finished", {"status": "finished"})
-    elif state.steps:
+    elif state.steps and not state.summarized:
         await steps.ask(state, "summary")
-        if state.status == "running":
-            output = state.output.strip() or _plain_summary(state)
-            steps.record(state, "run.finished", {"status": "finished", "output": output})
+    elif state.steps:
+        steps.record(state, "run.finished", {"status": "finished", "output": _plain_summary(state)})
     elif _empty_replies(state) < EMPTY_REPLIES_MAX:
         steps.record(state, "run.steered", {"text": _EMPTY_HINT, "by": "kernel"})
     else:
@@ -129,14 +131,10 @@ def _plain_summary(state: RunState) -> str:
     return "The model gave no final answer. What was done:\n" + "\n".join(lines)
 
 
-def _give_up_stuck(state: RunState, steps: Steps) -> bool:
+def _tell_stuck(state: RunState, steps: Steps, pattern: str) -> None:
     """Say once what repeats; where it goes on repeating, end the run."""
-    pattern = stuck_pattern(state.steps[state.hinted_at :])
-    if not pattern:
-        return False
     if state.hints < HINTS_MAX:
         text = f"{KERNEL_NOTE}You are repeating yourself: {pattern}. Change the approach, or report what blocks you."
         steps.record(state, "run.steered", {"text": text, "by": "kernel", "hint": True})
-        return False
-    steps.record(state, "run.finished", {"status": "failed", "note": f"stuck: {pattern}"})
-    return True
+    else:
+        steps.record(state, "run.finished", {"status": "failed", "note": f"stuck: {pattern}"})

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kernel.ids import RunId
+from kernel.ids import RunId, agent
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
 from kernel.runtime.loop import LoopBounds, Purpose, run_loop
@@ -19,6 +19,8 @@ from kernel.runtime.state import CallState, RunState
 
 _ANSWERS: Final = frozenset({"call.outcome", "call.denied", "call.invalid"})
 _ENDS: Final = frozenset({"run.paused", "run.finished"})
+_DECIDED: Final = frozenset({*_ENDS, *_ANSWERS, "run.steered", "call.intent", "model.request", "model.reply"})
+"""Kinds of which the loop, or a step that it takes, decides when they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +80,28 @@ class _RecordedSteps:
     position: int = 0
 
     async def ask(self, state: RunState, purpose: Purpose) -> None:
+        """Up to the reply, the end of the run, or the end of a life that never got one."""
         while True:
             entry = self._next(state)
-            if entry.kind == "model.reply":
+            if entry.kind in {"model.reply", "run.resumed", *_ENDS}:
                 return
-            if entry.kind in _ENDS:
-                return
-            if entry.kind in _ANSWERS or entry.kind == "call.intent":
-                raise _DivergedError(Divergence(entry.seq, f"a model request ({purpose})", entry.kind))
+            asked = str((entry.payload or {}).get("purpose", "turn"))
+            if not _from_outside(entry) and (entry.kind != "model.request" or asked != purpose):
+                raise _DivergedError(Divergence(entry.seq, f"a model request ({purpose})", _told(entry)))
 
     async def call(self, state: RunState, call: CallState) -> None:
         while call.status != "done" and state.status == "running":
             entry = self._next(state)
-            if entry.kind in {"model.request", "model.reply"}:
-                raise _DivergedError(Divergence(entry.seq, f"the answer of {call.id}", entry.kind))
+            if not _from_outside(entry) and entry.kind in {"model.request", "model.reply"}:
+                raise _DivergedError(Divergence(entry.seq, f"the answer of {call.id}", _told(entry)))
 
     def parallel(self, call: CallState) -> bool:  # noqa: ARG002 -- the record has its own order
         return False
 
     def record(self, state: RunState, kind: str, payload: JsonObject) -> None:
+        """What the loop decides now; where something from outside came first, it decides again after that."""
         entry = self._next(state)
-        while entry.kind != kind and _from_outside(entry) and state.status == "running":
-            entry = self._next(state)
-        if _from_outside(entry) and entry.kind != kind:
+        if _from_outside(entry):
             return
         found = entry.payload or {}
         if entry.kind != kind or any(found.get(name) != value for name, value in payload.items()):
@@ -135,8 +136,14 @@ class _RecordedSteps:
 
 
 def _from_outside(entry: Entry) -> bool:
-    """Said by a person or by the process around the loop, not decided in it."""
-    return bool(entry.payload) and entry.payload.get("by", "kernel") != "kernel"
+    """Said by a person, by the process around the loop or by another room; not decided in the loop."""
+    by_others = entry.payload is not None and entry.payload.get("by", "kernel") != "kernel"
+    return by_others or entry.kind not in _DECIDED or entry.principal != agent(RunId(entry.stream))
+
+
+def _told(entry: Entry) -> str:
+    purpose = (entry.payload or {}).get("purpose")
+    return f"{entry.kind} ({purpose})" if purpose else entry.kind
 
 
 def same_state(one: RunState, other: RunState) -> bool:

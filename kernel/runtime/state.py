@@ -9,7 +9,7 @@ in; a message queued while calls run enters after their results.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias, cast
 
 from kernel.directive import Directive, ExecEnv
@@ -71,6 +71,8 @@ class RunState:
     """The model that answered last."""
     turns: int = 0
     calls_made: int = 0
+    calls_spent: int = 0
+    """Those that were carried out: what the budget counts."""
     usage: Usage = field(default_factory=Usage)
     cost_micro_usd: int = 0
     started_us: int = 0
@@ -85,6 +87,8 @@ class RunState:
     queued: list[str] = field(default_factory=list[str])
     tools: tuple[str, ...] = ()
     resumes: int = 0
+    summarized: bool = False
+    """The model was asked to sum up its steps since its newest reply, and answered, be it with nothing."""
     hints: int = 0
     """How often the kernel said that the agent repeats itself."""
     hinted_at: int = 0
@@ -139,12 +143,15 @@ def _started(state: RunState, payload: JsonObject) -> None:
         state.messages = [Message("system", str(payload["system"])), Message("user", str(payload["user"]))]
 
 
-def _resumed(state: RunState, _payload: JsonObject) -> None:
+def _resumed(state: RunState, payload: JsonObject) -> None:
     if state.status == "running":  # It was killed: what it lived until its last entry counts.
         state.active_us += state.last_us - state.live_since_us
-    state.status, state.note, state.output = "running", "", ""
+    state.status, state.note = "running", ""
     state.resumes += 1
     state.live_since_us = state.updated_us
+    raised = cast("dict[str, int]", payload.get("budget", {}))
+    if raised:
+        state.env = replace(state.env, budget=replace(state.env.budget, **raised))
 
 
 def _steered(state: RunState, payload: JsonObject) -> None:
@@ -169,7 +176,8 @@ def _replied(state: RunState, payload: JsonObject) -> None:
     state.cost_micro_usd += cast("int", payload.get("micro_usd", 0))
     state.model = str(payload.get("model", state.model))
     text = str(payload.get("text", ""))
-    if payload.get("purpose") == "summary":
+    state.summarized = payload.get("purpose") == "summary"
+    if state.summarized:
         state.output = text
         return
     state.turns += 1
@@ -213,6 +221,7 @@ def _answered(state: RunState, payload: JsonObject, *, ok: bool, text: str) -> N
 
 
 def _outcome(state: RunState, payload: JsonObject) -> None:
+    state.calls_spent += state.call(CallId(str(payload["call"]))) is not None
     _answered(state, payload, ok=bool(payload["ok"]), text=str(payload["text"]))
 
 
