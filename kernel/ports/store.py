@@ -37,6 +37,10 @@ PROJECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
         *("id", "holder", "resource", "rights", "parent"),
         *("expires_us", "uses", "uses_left", "origin", "revoked"),
     ),
+    "sessions": (
+        *("id", "name", "owner", "status", "model", "persona", "workspace"),
+        *("created_us", "updated_us", "turns", "opening"),
+    ),
     "state": ("key", "value"),
 }
 """The columns of each projection, its key first: what changes may name and `rows` gives back. The

@@ -93,6 +93,21 @@ CREATE TABLE seeds (
   PRIMARY KEY (id)
 );
 
+CREATE TABLE sessions (
+  id VARCHAR NOT NULL,
+  name VARCHAR,
+  owner VARCHAR,
+  status VARCHAR,
+  model VARCHAR,
+  persona VARCHAR,
+  workspace VARCHAR,
+  created_us BIGINT,
+  updated_us BIGINT,
+  turns INTEGER DEFAULT 0,
+  opening VARCHAR,
+  PRIMARY KEY (id)
+);
+
 CREATE TABLE state (
   "key" VARCHAR NOT NULL,
   value VARCHAR,
@@ -113,6 +128,6 @@ CREATE TABLE alembic_version (
   CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0001');
+INSERT INTO alembic_version (version_num) VALUES ('0002');
 
 COMMIT;

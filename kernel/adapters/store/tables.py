@@ -123,6 +123,22 @@ class Capabilities(SQLModel, table=True):
     revoked: int | None = Field(sa_column_kwargs=_ZERO)
 
 
+class Sessions(SQLModel, table=True):
+    """Projection: one row a conversation of many turns."""
+
+    id: str = Field(primary_key=True)
+    name: str | None
+    owner: str | None
+    status: str | None
+    model: str | None
+    persona: str | None
+    workspace: str | None
+    created_us: int | None = Field(sa_type=BigInteger)
+    updated_us: int | None = Field(sa_type=BigInteger)
+    turns: int | None = Field(sa_column_kwargs=_ZERO)
+    opening: str | None
+
+
 class State(SQLModel, table=True):
     """Projection: small settings of the running system."""
 
