@@ -247,6 +247,8 @@ async def test_ordinary_programs_run_under_the_filter(tmp_path: Path) -> None:
 async def test_values_of_variables_are_on_no_command_line(tmp_path: Path) -> None:
     """Other users of the machine can list command lines: the environment travels by descriptor."""
     lines: list[str] = []
+    os.mkfifo(tmp_path / "wait")
+    wait = os.open(tmp_path / "wait", os.O_RDWR)
 
     def look(_piece: bytes) -> None:
         for process in Path("/proc").glob("[0-9]*"):
@@ -254,15 +256,18 @@ async def test_values_of_variables_are_on_no_command_line(tmp_path: Path) -> Non
                 lines.append((process / "cmdline").read_bytes().decode(errors="replace"))
             except OSError:
                 continue
+        os.write(wait, b"\n")
 
     command = Command(
-        ("/bin/bash", "-c", "echo up; read"),
+        ("/bin/bash", "-c", "echo up; read < wait"),
         str(tmp_path),
         (Bind(str(tmp_path), writable=True),),
         env={"TOKEN": "value-that-nobody-may-list"},
-        stdin=b"\n",
     )
-    await BubblewrapSandbox().run(command, look)
+    try:
+        await BubblewrapSandbox().run(command, look)
+    finally:
+        os.close(wait)
     assert any("bwrap" in line for line in lines)
     assert not any("value-that-nobody-may-list" in line for line in lines)
 

@@ -104,7 +104,9 @@ async def test_no_descriptor_of_ours_is_inherited(sandbox: Sandbox, tmp_path: Pa
     ours = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(ours, True)
     try:
-        assert (await output(sandbox, line(tmp_path, "ls /proc/self/fd"))).split() == ["0", "1", "2", "3"]
+        for stdin in (b"", b"given"):
+            listed = await output(sandbox, line(tmp_path, "ls /proc/self/fd", stdin=stdin))
+            assert listed.split() == ["0", "1", "2", "3"]
     finally:
         os.close(ours)
 

@@ -1,9 +1,9 @@
 """How much a process added to the directories it may write, measured cheaply.
 
-The file system's own free space and free inodes are looked at often (one system call); only where
-they fell by as much as the bound are the directories walked, counting what changed since the start.
-So an idle or small command never pays for a walk, and growth by others on the same disk is told
-apart by the walk.
+The file system's own free space and free inodes are looked at often (one system call); where they
+fell by as much as the bound, the directories are walked, counting what changed since the start. So a
+short command never pays for a walk, and growth by others on the same disk is told apart by the
+walk. Since others may also free space meanwhile, whoever watches walks now and then in any case.
 
 Does not protect against growth between two looks (some hundredths of a second), nor does it see
 who made a change: two commands that run in one workspace are charged for each other's files.

@@ -1,4 +1,4 @@
-"""One process under its bounds: feed it, read what it prints, stop its tree where a bound is passed.
+"""One process under its bounds: read what it prints, stop its tree where a bound is passed.
 
 Guarantees: when `watch` returns or is cancelled, `Tree.kill` has been called and the process is
 reaped. Output is kept up to its bound, then the tree is stopped. Deadline, processes, memory and
@@ -9,7 +9,6 @@ for that long; per-process limits that the kernel itself enforces are the tiers'
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -28,8 +27,10 @@ _DRAIN_S: Final = 2.0
 _REAP_S: Final = 5.0
 _READ_BYTES: Final = 64 * 1024
 _PIPE_ENDED: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+_WALK_PAUSE_S: Final = 0.5
+"""Walks are also due by time: who deletes elsewhere on the disk hides growth from the free space."""
 _WALK_SHARE: Final = 20
-"""A walk that took t is followed by at least 20 t without one, where walks are due by time."""
+"""A walk that took t is followed by at least 20 t without one that is due by time alone."""
 
 
 class Tree(Protocol):
@@ -84,8 +85,6 @@ class Watch:
 
     async def _to_the_end(self, process: anyio.abc.Process) -> None:
         async with anyio.create_task_group() as group:
-            if process.stdin is not None:
-                group.start_soon(self._feed, process.stdin)
             group.start_soon(self._look)
             done = anyio.Event()
             group.start_soon(self._pump, process, done)
@@ -93,13 +92,6 @@ class Watch:
             with anyio.move_on_after(_DRAIN_S):
                 await done.wait()
             group.cancel_scope.cancel()
-
-    async def _feed(self, stdin: anyio.abc.ByteSendStream) -> None:
-        try:
-            await stdin.send(self._command.stdin)
-            await stdin.aclose()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return  # It did not want to read it all.
 
     async def _pump(self, process: anyio.abc.Process, done: anyio.Event) -> None:
         assert process.stdout is not None
@@ -123,7 +115,8 @@ class Watch:
 
     async def _look(self) -> None:
         """Measure the tree and the workspace until cancelled or a bound is passed."""
-        next_walk_s = self._clock.monotonic_s() + _TICK_S if self._growth.needs_timed_walks else math.inf
+        pause_s = _TICK_S if self._growth.needs_timed_walks else _WALK_PAUSE_S
+        next_walk_s = self._clock.monotonic_s() + pause_s
         while not self._seen.stopped_by:
             await self._clock.sleep(_TICK_S)
             passed = self._passed_by_tree()
@@ -136,9 +129,8 @@ class Watch:
             if await self._walk():
                 self._stop("workspace")
                 return
-            if self._growth.needs_timed_walks:
-                ended_s = self._clock.monotonic_s()
-                next_walk_s = ended_s + _TICK_S + _WALK_SHARE * (ended_s - started_s)
+            ended_s = self._clock.monotonic_s()
+            next_walk_s = ended_s + pause_s + _WALK_SHARE * (ended_s - started_s)
 
     def _passed_by_tree(self) -> StoppedBy:
         if not self._tree.root:
@@ -171,8 +163,6 @@ class Watch:
         if limit.cancelled_caught:
             process.kill()
             self._seen.exit_code = await process.wait()
-        if process.stdin is not None:
-            await process.stdin.aclose()
         # asyncio closes a process's pipe only when it has seen its end: read what is left, and forget it.
         assert process.stdout is not None
         with anyio.move_on_after(_DRAIN_S), contextlib.suppress(*_PIPE_ENDED):
