@@ -43,6 +43,7 @@ _JOURNAL_URL = Text(
     quoted=False,
 )
 _MODEL = Text(r"[a-z0-9][a-z0-9_-]{0,63}/\S{1,200}", 'PROVIDER/MODEL, e.g. "embedded/planner"')
+_PHASE_MODEL = Text(r"(?:[a-z0-9][a-z0-9_-]{0,63}/\S{1,200})?", "PROVIDER/MODEL, or empty", quoted=True)
 _GRANTED = Text(r"[a-z][a-z0-9_]*(?::[^\s,]+)?", 'a tool, or a tool and what it acts on, e.g. "write", "exec:git"')
 _PATH = Text(r"(?:/|~/)[^\x00\n]*", "an absolute path, or one that starts with ~/")
 _PROGRAM = Text(r"[^\s/\x00][^/\x00\n]*", 'a program\'s name, e.g. "curl"')
@@ -182,6 +183,28 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CycleSettings:
+    model: str = setting(
+        "", _PHASE_MODEL, Operator(), "The model that assesses, drafts and judges; empty: the agent's."
+    )
+    generations_max: int = setting(
+        3, Number(1, 3, whole=True), Lower(), "How often a task is carried out at most, each time closing gaps."
+    )
+    clarify_rounds_max: int = setting(
+        3, Number(0, 3, whole=True), Lower(), "Rounds of questions before a task is begun as it is understood."
+    )
+    score_min: float = setting(
+        1.0, Number(0, 1), Free(), "Share of met criteria from which no further generation is tried."
+    )
+    session_tokens_max: int | None = setting(
+        None, Number(1, 10**12, whole=True, optional=True), Lower(), "Tokens one session may spend, its runs included."
+    )
+    session_usd_max: float | None = setting(
+        None, Number(0, 10**6, optional=True), Lower(), "US dollars one session may cost, its runs included."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     level: LogLevel = setting(
         "warning", Word(("debug", "info", "warning", "error")), Free(), "The least that is logged to stderr."
@@ -211,5 +234,6 @@ class Settings:
     network: NetworkSettings = section(NetworkSettings)
     search: SearchSettings = section(SearchSettings)
     run: RunSettings = section(RunSettings)
+    cycle: CycleSettings = section(CycleSettings)
     log: LogSettings = section(LogSettings)
     persona: PersonaSettings = section(PersonaSettings)
