@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from kernel.errors import Invalid
 from kernel.ids import RunId
 from kernel.journal.appender import Reader
 from kernel.journal.entry import Entry
@@ -55,6 +56,8 @@ def show(args: argparse.Namespace) -> int:
             print(json.dumps(run_json(state, locked=in_use(args)), ensure_ascii=False, indent=2))
         else:
             _print_run(state, locked=in_use(args))
+        if history.erased is not None:
+            say(f"not all of it: {history.lost(history.erased).message}")
         return Exit.OK
 
     return read_journal(args, body)
@@ -80,6 +83,8 @@ def export(args: argparse.Namespace) -> int:
 def replay(args: argparse.Namespace) -> int:
     async def body(journal: Reader) -> int:
         history = await read_history(journal, RunId(args.run))
+        if history.erased is not None:
+            raise history.lost(history.erased)
         replayed = await replay_run(history.run, history.prefix, history.entries)
         same = replayed.divergence is None and same_state(replayed.state, history.state())
         if args.json:
@@ -97,13 +102,17 @@ def replay(args: argparse.Namespace) -> int:
 
 
 def resume(args: argparse.Namespace) -> int:
+    raised = _budget(args)
+    if raised and not args.run:
+        raise Invalid("a budget is raised for one run", remedy="name the run: oxios runs resume RUN --tokens N")
+
     async def body(kernel: Kernel) -> int:
         runs = [RunId(args.run)] if args.run else await kernel.supervisor.interrupted()
         if not runs:
             say("no run was interrupted", args)
         async with watched(kernel, args):
             for run in runs:
-                arguments = {"run": run, "resolution": args.in_doubt}
+                arguments = {"run": run, "resolution": args.in_doubt, **raised}
                 await kernel.handle(kernel.operator).call("runs.resume", arguments)
             states = [await finish(kernel, run) for run in runs]
         return _report(states, args)
@@ -181,6 +190,13 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "digest": entry.digest,
         "payload": entry.payload,
     }
+
+
+def _budget(args: argparse.Namespace) -> dict[str, int | float]:
+    """What the flags say of a budget, in the syscall's units."""
+    micro_usd = None if args.usd is None else round(args.usd * 1_000_000)
+    said = {"tokens": args.tokens, "calls": args.calls, "micro_usd": micro_usd, "seconds": args.seconds}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _report(states: Sequence[RunState], args: argparse.Namespace, code: int | None = None) -> int:

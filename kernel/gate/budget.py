@@ -30,6 +30,12 @@ WARN_PERCENT: Final = 80
 _MICRO: Final = 1_000_000
 _NOTHING: Final = Cost(calls=0)
 _UNITS: Final = {"tokens": "tokens", "calls": "calls", "micro_usd": "micro-dollars", "seconds": "seconds"}
+_RAISED_BY: Final = {
+    "tokens": ("--tokens N", "run.tokens_max"),
+    "calls": ("--calls N", "run.calls_max"),
+    "micro_usd": ("--usd X", "run.usd_max"),
+    "seconds": ("--seconds S", "run.seconds_max"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +247,12 @@ class _Account:
     def _refusal(self, what: str, used: int, cap: int, wanted: int) -> Denied:
         units = _UNITS[what]
         asked = f", and this call may need {wanted}" if wanted else ""
+        flag, setting = _RAISED_BY[what]
         return Denied(
             "budget",
             f"the budget of {self.name} is {cap} {units}; {used} are used or set aside{asked}",
-            "finish with what there is; or raise the budget and resume the run: what it did stands",
+            f"finish with what there is; a person can go on with more: `oxios runs resume {self.name} {flag}` "
+            f"(and a higher {setting}, where the settings bound it)",
             need=what,
         )
 

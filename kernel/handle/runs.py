@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from kernel.capability.rights import Rights
+from kernel.directive import Budget
 from kernel.errors import AccessDenied
 from kernel.ids import RunId
 from kernel.process.supervisor import Supervisor
@@ -29,7 +32,13 @@ class RunArgs(Args):
 
 
 class ResumeArgs(RunArgs):
+    """What is given of tokens, calls, micro_usd and seconds replaces that part of the run's budget."""
+
     resolution: Resolution | None = None
+    tokens: int | None = Field(default=None, gt=0)
+    calls: int | None = Field(default=None, gt=0)
+    micro_usd: int | None = Field(default=None, gt=0)
+    seconds: float | None = Field(default=None, gt=0)
 
 
 class ForkArgs(RunArgs):
@@ -68,7 +77,8 @@ async def resume(call: Call, args: ResumeArgs) -> ToolResult:
     """Go on with a paused or interrupted run."""
     supervisor = call.services.get(Supervisor)
     await _own(call, supervisor, args.run)
-    await supervisor.resume(RunId(args.run), by=call.principal, resolution=args.resolution)
+    budget = Budget(args.tokens, args.calls, args.micro_usd, args.seconds)
+    await supervisor.resume(RunId(args.run), by=call.principal, resolution=args.resolution, budget=budget)
     return ToolResult(f"{args.run} goes on", {"run": args.run})
 
 

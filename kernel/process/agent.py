@@ -31,6 +31,8 @@ class AgentProcess:
     steps: LiveSteps
     bounds: LoopBounds
     deadline_s: float
+    budget_s: float | None = None
+    """Seconds that its budget allows, where that bounds it."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     stopped_by: str = ""
@@ -69,7 +71,7 @@ class AgentProcess:
 
         async def watch() -> None:
             nonlocal late
-            while (left_s := self.deadline_s - self.active_s()) > 0:
+            while (left_s := self._time_s() - self.active_s()) > 0:
                 await self.steps.dispatcher.clock.sleep(left_s)
             late = True
             group.cancel_scope.cancel()
@@ -79,8 +81,19 @@ class AgentProcess:
             await run_loop(self.state, self.steps, self.bounds)
             group.cancel_scope.cancel()
         if late and self.state.status == "running":
-            note = f"its {self.deadline_s:g} s are used up; resume it with a higher run.deadline_s to go on"
-            self._record("run.paused", {"note": note, "code": "deadline_passed", "by": "process"})
+            self._record("run.paused", self._late())
+
+    def _time_s(self) -> float:
+        return self.deadline_s if self.budget_s is None else min(self.deadline_s, self.budget_s)
+
+    def _late(self) -> dict[str, str]:
+        more = "with a higher run.deadline_s"
+        if self.budget_s is not None and self.budget_s <= self.deadline_s:
+            more = (
+                f"with more: `oxios runs resume {self.state.run} --seconds S` (and run.seconds_max, where that is set)"
+            )
+        note = f"its {self._time_s():g} s are used up; resume it {more} to go on"
+        return {"note": note, "code": "deadline_passed", "by": "process"}
 
     def active_s(self) -> float:
         """Seconds it has run, in all its lives, without waiting for a person."""

@@ -34,7 +34,7 @@ from kernel.runtime.live_steps import LiveSteps
 from kernel.runtime.loop import LoopBounds
 from kernel.runtime.model import ModelDesk
 from kernel.runtime.prompt import PromptParts, system_prompt, user_prompt
-from kernel.runtime.record import directive_json, env_json
+from kernel.runtime.record import budget_json, directive_json, env_json
 from kernel.runtime.state import TERMINAL, RunState
 from kernel.settings import Settings
 from kernel.settings.tree import ApprovalMode, RunSettings
@@ -56,6 +56,8 @@ class Supervisor:
     asker: Asker
     tasks: TaskGroup
     live: dict[RunId, AgentProcess] = field(default_factory=dict[RunId, AgentProcess])
+    resuming: set[RunId] = field(default_factory=set[RunId])
+    """Runs on their way to being live: a second resume meanwhile is refused."""
 
     async def start(
         self, directive: Directive, env: ExecEnv, *, owner: Principal, seed: str = "", approve: str = ""
@@ -113,22 +115,36 @@ class Supervisor:
         self.capabilities.drop(agent(run))
         return await self.state(run)
 
-    async def resume(self, run: RunId, *, by: Principal, resolution: Resolution | None = None) -> None:
-        """Go on with a paused or interrupted run. Raises: NotFound; Conflict, where it is live or ended."""
-        if run in self.live:
+    async def resume(
+        self, run: RunId, *, by: Principal, resolution: Resolution | None = None, budget: Budget | None = None
+    ) -> None:
+        """Go on with a paused or interrupted run; what `budget` names replaces what the run's own allows.
+
+        Raises: NotFound; Conflict, where it is live or ended; Invalid, where something of it was erased.
+        """
+        if run in self.live or run in self.resuming:
             raise Conflict(f"run {run} is running", remedy="wait for it, or stop it with `oxios runs cancel`")
-        state = await self._resumable(run, "resumed")
-        payload: JsonObject = {"by": by}
-        await self.dispatcher.journal.append(Draft(by, run, "run.resumed", payload))
-        state.apply("run.resumed", payload, self.dispatcher.clock.now_us())
-        self._launch(state, resolution)
+        self.resuming.add(run)
+        try:
+            state = await self._resumable(run, "resumed")
+            history = await read_history(self.dispatcher.journal, run)
+            if history.erased is not None:
+                raise history.lost(history.erased)
+            payload: dict[str, JsonValue] = {"by": by}
+            if raised := budget_json(budget or Budget()):
+                payload["budget"] = raised
+            await self.dispatcher.journal.append(Draft(by, run, "run.resumed", payload))
+            state.apply("run.resumed", payload, self.dispatcher.clock.now_us())
+            self._launch(state, resolution)
+        finally:
+            self.resuming.discard(run)
 
     async def fork(self, run: RunId, *, by: Principal, step: int | None = None, text: str = "") -> RunId:
         """A new run that goes on from a step of `run`, with the same goal and environment.
 
         The conversation is as it was then; files are as they are now. Raises: NotFound, Invalid.
         """
-        state, upto = await fork_point(self.dispatcher.journal, run, step)
+        state, upto = await fork_point(self.dispatcher.journal, run, step, text=text)
         new = new_run_id(self.dispatcher.clock.now_us())
         await self._derive(new, state.env, by)
         payload: dict[str, JsonValue] = {
@@ -148,7 +164,7 @@ class Supervisor:
     async def steer(self, run: RunId, text: str, *, by: Principal) -> None:
         """Say something to a live agent; it hears it before its next reply. Raises: Conflict."""
         process = self.live.get(run)
-        if process is None:
+        if process is None or process.state.status != "running":
             raise Conflict(f"run {run} is not running", remedy="resume it, or fork it with your words")
         process.steps.record(process.state, "run.steered", {"text": text, "by": by})
 
@@ -199,10 +215,11 @@ class Supervisor:
         asking = Asking(self.dispatcher, self.desk, caller, state.asked_model, specs)
         steps = LiveSteps(self.dispatcher, asking, caller, self.asker, resolution)
         run = self.settings.run
-        process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s)
-        self.dispatcher.budgets.open(state.run, tightest(state.env.budget, _default_budget(run)))
+        budget = tightest(state.env.budget, _default_budget(run))
+        process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s, budget.seconds_max)
+        self.dispatcher.budgets.open(state.run, budget)
         tokens = state.usage.input_tokens + state.usage.output_tokens
-        spent = Cost(tokens, state.calls_made, state.cost_micro_usd)
+        spent = Cost(tokens, state.calls_spent, state.cost_micro_usd)
         self.dispatcher.budgets.restore(state.run, spent, state.active_us)
         mode = cast("ApprovalMode", state.approve) if state.approve else None
         self.approvals.open_run(state.run, goal=state.directive.goal, mode=mode)

@@ -20,6 +20,11 @@ def env_json(env: ExecEnv) -> JsonObject:
     return _lean(asdict(env)) | {"mounts": [asdict(mount) for mount in env.mounts]}
 
 
+def budget_json(budget: Budget) -> JsonObject:
+    """Only what is bounded."""
+    return {name: value for name, value in asdict(budget).items() if value is not None}
+
+
 def directive_of(value: JsonValue) -> Directive:
     fields = dict(cast("dict[str, Any]", value))
     fields["entities"] = tuple(Entity(**item) for item in fields.get("entities", ()))

@@ -80,13 +80,21 @@ class _RecordedSteps:
     position: int = 0
 
     async def ask(self, state: RunState, purpose: Purpose) -> None:
-        """Up to the reply, the end of the run, or the end of a life that never got one."""
+        """Up to the reply, the end of the run, or the end of a life that never got one.
+
+        What came from outside before the request may have changed what the loop decides: it decides again.
+        """
+        asked = False
         while True:
             entry = self._next(state)
             if entry.kind in {"model.reply", "run.resumed", *_ENDS}:
                 return
-            asked = str((entry.payload or {}).get("purpose", "turn"))
-            if not _from_outside(entry) and (entry.kind != "model.request" or asked != purpose):
+            if _from_outside(entry):
+                if not asked:
+                    return
+            elif entry.kind == "model.request" and not asked and _purpose(entry) == purpose:
+                asked = True
+            elif entry.kind != "call.denied":  # The gate denies a request as it denies a call.
                 raise _DivergedError(Divergence(entry.seq, f"a model request ({purpose})", _told(entry)))
 
     async def call(self, state: RunState, call: CallState) -> None:
@@ -141,9 +149,12 @@ def _from_outside(entry: Entry) -> bool:
     return by_others or entry.kind not in _DECIDED or entry.principal != agent(RunId(entry.stream))
 
 
+def _purpose(entry: Entry) -> str:
+    return str((entry.payload or {}).get("purpose", "turn"))
+
+
 def _told(entry: Entry) -> str:
-    purpose = (entry.payload or {}).get("purpose")
-    return f"{entry.kind} ({purpose})" if purpose else entry.kind
+    return f"{entry.kind} ({_purpose(entry)})" if entry.kind == "model.request" else entry.kind
 
 
 def same_state(one: RunState, other: RunState) -> bool:

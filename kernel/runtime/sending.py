@@ -148,7 +148,7 @@ class Sending:
                 f"there is a money budget and the price of {outgoing.model} is not known",
                 remedy="set input_usd_per_mtok and output_usd_per_mtok under providers.NAME, or budget tokens",
             )
-        return Cost(tokens=prompt + answer, micro_usd=_money(price, prompt, 0, answer))
+        return Cost(tokens=prompt + answer, calls=0, micro_usd=_money(price, prompt, 0, answer))
 
     def _used(self, name: str, usage: Usage, reserved: Cost) -> Cost:
         if not usage.reported:
@@ -156,7 +156,7 @@ class Sending:
         price = self.desk.price_of(name)
         fresh = usage.input_tokens - usage.cached_tokens
         money = _money(price, fresh, usage.cached_tokens, usage.output_tokens)
-        return Cost(tokens=usage.input_tokens + usage.output_tokens, micro_usd=money)
+        return Cost(tokens=usage.input_tokens + usage.output_tokens, calls=0, micro_usd=money)
 
     def _permit_request(self, outgoing: Outgoing, cost: Cost) -> Request:
         args = ModelArgs(model=outgoing.model, tokens=cost.tokens)

@@ -25,6 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("retry", "skip", "done"),
         help="what to do with a call that nobody knows the end of: do it again, call it undone, call it done",
     )
+    raised = resume.add_argument_group("a budget in place of the run's own (it counts what was spent before)")
+    raised.add_argument("--tokens", type=int, metavar="N", help="model tokens")
+    raised.add_argument("--calls", type=int, metavar="N", help="tool calls")
+    raised.add_argument("--usd", type=float, metavar="X", help="US dollars")
+    raised.add_argument("--seconds", type=float, metavar="S", help="seconds of running")
     _run_verb(verbs.add_parser("cancel", help="stop a run for good"))
     _run_verb(verbs.add_parser("replay", help="run it again from the record: no model, no tool"))
     fork = _run_verb(verbs.add_parser("fork", help="a new run that goes on from a step of this one"))
