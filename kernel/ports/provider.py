@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, TypeAlias
 
-from kernel.errors import Invalid
+from kernel.errors import Invalid, ProviderDown
 from kernel.jsontypes import JsonObject
+from kernel.limits import ATTACHMENT_BYTES_MAX
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "tool_calls", "length", "content_filter", "other"]
@@ -20,6 +22,7 @@ KERNEL_NOTE: Final = "[kernel] "
 """Begins a user message that the kernel wrote, a hint: no instruction of a person."""
 CUT_MARK: Final = "the middle is left out here"
 """Stands in a tool result of which the model was given the beginning and the end only."""
+_MEDIA_TYPE: Final = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,30 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a person shows to the model. Which types are taken is the wire format's to say.
+
+    Raises: Invalid, where `media_type` is none, or `data` is empty or longer than ATTACHMENT_BYTES_MAX.
+    """
+
+    media_type: str
+    data: bytes = field(repr=False)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        shown = self.name or "an attachment"
+        if not _MEDIA_TYPE.fullmatch(self.media_type):
+            raise Invalid(f"{shown} has the media type {self.media_type!r}", remedy="write it as in image/png")
+        if not self.data:
+            raise Invalid(f"{shown} is empty", remedy="attach a file that holds something")
+        if len(self.data) > ATTACHMENT_BYTES_MAX:
+            raise Invalid(
+                f"{shown} has {len(self.data)} bytes, at most {ATTACHMENT_BYTES_MAX} go to a model",
+                remedy="attach a smaller file, or let the agent read it with a tool",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +69,8 @@ class Message:
     """For role `tool`: which call of the assistant message before it this answers."""
     is_error: bool = False
     """For role `tool`: the call failed or was refused, and `text` says why."""
+    attachments: tuple[Attachment, ...] = ()
+    """For role `user`: files that come before the text."""
     wire: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False, repr=False)
 
 
@@ -148,6 +177,30 @@ class ContentRefused(Invalid):
     code = "content_refused"
 
 
+class AttachmentRefused(Invalid):
+    """A file that this wire format does not take."""
+
+    code = "attachment_refused"
+
+
+class RateLimited(ProviderDown):
+    """Too much was asked of this key in too little time."""
+
+    code = "rate_limited"
+
+
+class Overloaded(ProviderDown):
+    """The provider has more to do than it can, whoever asks."""
+
+    code = "provider_overloaded"
+
+
+class TimedOut(ProviderDown):
+    """No answer, or no more of it, in the time a wait allows."""
+
+    code = "provider_timeout"
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """Micro-dollars for a million tokens; `request_micro_usd` is for each request."""
@@ -170,6 +223,15 @@ class Waits:
     connect_s: float = 10.0
     first_byte_s: float = 120.0
     idle_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model server that answers on this machine, and the models it offers."""
+
+    name: str
+    base_url: str
+    models: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from kernel.adapters.providers.openai import REPLY_BYTES_MAX, OpenAIProvider
+from kernel.adapters.providers.client import WireClient
+from kernel.adapters.providers.exchange import REPLY_BYTES_MAX
+from kernel.adapters.providers.openai import openai_client
 from kernel.errors import DeadlinePassed, Invalid, OxiosError, ProviderDown
-from kernel.ports.provider import KeyRefused, Message, ModelRequest, ProviderConfig, Reply, Waits
+from kernel.ports.provider import KeyRefused, Message, ModelRequest, ProviderConfig, Reply, TimedOut, Waits
 from kernel.testing.model_server import (
     Answer,
     Fault,
@@ -34,17 +36,17 @@ HALF = Answer("half of it", finish=None, usage=None, done=False)
 @asynccontextmanager
 async def serving(
     *script: Reaction, waits: Waits = QUICK, key_env: str = "", environ: Mapping[str, str] | None = None
-) -> AsyncGenerator[tuple[OpenAIProvider, ModelServer]]:
+) -> AsyncGenerator[tuple[WireClient, ModelServer]]:
     async with model_server(script) as server:
         config = ProviderConfig("local", "openai", server.url, key_env, model="default-model", waits=waits)
-        provider = OpenAIProvider(config, environ or {})
+        provider = openai_client(config, environ or {})
         try:
             yield provider, server
         finally:
             await provider.aclose()
 
 
-async def ask(provider: OpenAIProvider, request: ModelRequest = REQUEST) -> Reply:
+async def ask(provider: WireClient, request: ModelRequest = REQUEST) -> Reply:
     events = [event async for event in provider.stream(request)]
     assert isinstance(events[-1], Reply)
     return events[-1]
@@ -107,12 +109,12 @@ def test_a_connection_that_fails_after_the_reply_does_no_harm(then: str) -> None
 
 def test_silence_before_the_answer_has_a_deadline() -> None:
     """A server that accepts and says nothing is given up after first_byte_s."""
-    assert "did not answer within 0.2 s" in raised_by(ProviderDown, Scene(HALF, silent=True)).message
+    assert "did not answer within 0.2 s" in raised_by(TimedOut, Scene(HALF, silent=True)).message
 
 
 def test_silence_within_the_answer_has_a_deadline() -> None:
     """A stream that stops moving is given up after idle_s."""
-    assert "was silent for 0.1 s" in raised_by(ProviderDown, Scene(HALF, then="hang")).message
+    assert "was silent for 0.1 s" in raised_by(TimedOut, Scene(HALF, then="hang")).message
 
 
 @pytest.mark.parametrize("silent", [True, False])
@@ -138,7 +140,7 @@ def test_nobody_listening_is_an_error_that_names_the_address() -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-            provider = OpenAIProvider(ProviderConfig("local", "openai", url, waits=QUICK), {})
+            provider = openai_client(ProviderConfig("local", "openai", url, waits=QUICK), {})
             with pytest.raises(ProviderDown, match="cannot be reached") as raised:
                 await ask(provider)
             assert url in raised.value.message
@@ -156,7 +158,7 @@ def test_nobody_listening_is_an_error_that_names_the_address() -> None:
         Raw(b""),
         Raw(b"data: nonsense\n\n"),
         Raw(b'data: {"choices": 5}\n\n'),
-        Raw(b'data: {"error": {"message": "overloaded"}}\n\n'),
+        Raw(b'data: {"error": {"message": "broken inside"}}\n\n'),
     ],
 )
 def test_an_answer_that_is_none_is_a_typed_error(body: Raw) -> None:
@@ -174,7 +176,7 @@ def test_a_reply_without_bound_is_ended() -> None:
 def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     """A wrong base_url is said when the provider is made, by name of its setting."""
     with pytest.raises(Invalid, match=r"providers\.local\.base_url"):
-        OpenAIProvider(ProviderConfig("local", "openai", url), {})
+        openai_client(ProviderConfig("local", "openai", url), {})
 
 
 def test_the_key_goes_into_the_header_and_nowhere_else() -> None:

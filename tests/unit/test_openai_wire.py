@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel.adapters.providers.body import PIECE_BYTES
 from kernel.adapters.providers.chat.assemble import Assembly
-from kernel.adapters.providers.chat.encode import PIECE_BYTES, WIRE, encode_request
-from kernel.adapters.providers.chat.refusal import Asked, refusal, refusal_in_stream, retry_after_s
+from kernel.adapters.providers.chat.encode import WIRE, encode_request
+from kernel.adapters.providers.refusal import Asked, refusal, refusal_in_stream, retry_after_s
 from kernel.adapters.providers.sse import EVENT_BYTES_MAX, EventReader
 from kernel.errors import Invalid, OxiosError, ProviderDown
 from kernel.ports.provider import (
@@ -21,9 +22,12 @@ from kernel.ports.provider import (
     Message,
     ModelRequest,
     ModelUnknown,
+    Overloaded,
     QuotaSpent,
+    RateLimited,
     Reply,
     TextDelta,
+    TimedOut,
     ToolCall,
     ToolSpec,
 )
@@ -254,11 +258,11 @@ def test_a_character_split_over_two_deltas_is_whole() -> None:
         (400, '{"error":"no such parameter"}', Invalid, "no such parameter"),
         (422, '{"detail":[{"msg":"field required"}]}', Invalid, "field required"),
         (307, "", Invalid, "base_url"),
-        (408, "", ProviderDown, "again"),
-        (429, '{"error":{"message":"Rate limit reached"}}', ProviderDown, "Rate limit"),
+        (408, "", TimedOut, "again"),
+        (429, '{"error":{"message":"Rate limit reached"}}', RateLimited, "Rate limit"),
         (429, '{"error":{"code":"insufficient_quota"}}', QuotaSpent, "top up"),
         (500, "<html>oops</html>", ProviderDown, "oops"),
-        (529, '[{"error":{"message":"overloaded"}}]', ProviderDown, "overloaded"),
+        (529, '[{"error":{"message":"overloaded"}}]', Overloaded, "overloaded"),
     ],
 )
 def test_a_status_and_a_body_are_one_error(status: int, body: str, error: type[OxiosError], words: str) -> None:
@@ -273,8 +277,9 @@ def test_a_status_and_a_body_are_one_error(status: int, body: str, error: type[O
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ("overloaded", ProviderDown),
-        ({"message": "x", "code": 429}, ProviderDown),
+        ("overloaded", Overloaded),
+        ("broken", ProviderDown),
+        ({"message": "x", "code": 429}, RateLimited),
         ({"message": "x", "code": 401}, KeyRefused),
         ({"message": "maximum context length is 5"}, ContextOverflow),
         ({"type": "insufficient_quota"}, QuotaSpent),

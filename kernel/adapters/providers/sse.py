@@ -32,7 +32,7 @@ class EventReader:
             chunk = self._plain(chunk)
         *lines, self._line = (self._line + chunk).split(b"\n") if self._line else chunk.split(b"\n")
         if len(self._line) + len(self._pending) > EVENT_BYTES_MAX:
-            raise ProviderDown(f"the provider sent an event of more than {EVENT_BYTES_MAX} bytes")
+            raise ProviderDown(f"the provider sent an event of more than {EVENT_BYTES_MAX} bytes", kind="malformed")
         found: list[dict[str, Any]] = []
         for line in lines:
             self._take(line, found)
@@ -61,7 +61,7 @@ class EventReader:
             self._data(line[6:] if line[5:6] == b" " else line[5:], found)
         elif not line and self._pending:
             shown = self._pending[:200].decode(errors="replace")
-            raise ProviderDown(f"the provider sent an event that is not JSON: {shown!r}")
+            raise ProviderDown(f"the provider sent an event that is not JSON: {shown!r}", kind="malformed")
 
     def _data(self, data: bytes, found: list[dict[str, Any]]) -> None:
         if self.done or not data.strip():
@@ -72,10 +72,10 @@ class EventReader:
         whole = self._pending + b"\n" + data if self._pending else data
         try:
             value = json.loads(whole.decode())
-        except ValueError:
+        except (ValueError, RecursionError):
             self._pending = whole  # More `data` lines of this object may follow.
             return
         self._pending = b""
         if not isinstance(value, dict):
-            raise ProviderDown(f"the provider sent an event that is not an object: {whole[:200]!r}")
+            raise ProviderDown(f"the provider sent an event that is not an object: {whole[:200]!r}", kind="malformed")
         found.append(cast("dict[str, Any]", value))

@@ -11,45 +11,57 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kernel.ports.provider import Message, ModelRequest, ToolCall, ToolSpec
+from kernel.adapters.providers.attached import IMAGES, PDF, base64_of, data_url, is_text, refused, text_of, title_of
+from kernel.adapters.providers.body import dump, in_pieces, sendable_name
+from kernel.ports.provider import Attachment, Message, ModelRequest, ToolCall, ToolSpec
 
 WIRE: Final = "openai"
-PIECE_BYTES: Final = 64 * 1024
+_SOUNDS: Final = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
+_ACCEPTED: Final = "images (JPEG, PNG, GIF, WebP), PDF, WAV, MP3 and text"
 
 
 def encode_request(request: ModelRequest, model: str, tokens_field: str) -> list[bytes]:
-    """The body, in pieces of about `PIECE_BYTES`. `tokens_field` names the bound on output tokens."""
+    """The body, in pieces of about `PIECE_BYTES`. `tokens_field` names the bound on output tokens.
+
+    Raises: AttachmentRefused.
+    """
     options: dict[str, Any] = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
     options[tokens_field] = request.output_tokens_max
     if request.temperature is not None:
         options["temperature"] = request.temperature
     parts = [message.wire.get(WIRE) or encode_message(message) for message in request.messages] or [b""]
-    parts[0] = b"".join((_dump(options)[:-1], b',"messages":[', parts[0]))
+    parts[0] = b"".join((dump(options)[:-1], b',"messages":[', parts[0]))
     parts[-1] = b"".join((parts[-1], b"]", _tools(request), b"}"))
-    return _pieces(parts)
-
-
-def _pieces(parts: list[bytes]) -> list[bytes]:
-    """`parts` with commas between. One block of 200 kB for every round would be fresh memory from the
-    system each time, which costs five times what filling it does.
-    """
-    step = max(1, len(parts) * PIECE_BYTES // sum(map(len, parts)))
-    last = (len(parts) - 1) // step * step
-    found = [b",".join([*parts[start : start + step], b""]) for start in range(0, last, step)]
-    found.append(b",".join(parts[last:]))
-    return found
+    return in_pieces(parts, b",")
 
 
 def encode_message(message: Message) -> bytes:
-    """One message; kept in `message.wire`."""
+    """One message; kept in `message.wire`. Raises: AttachmentRefused."""
     shape: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.role == "tool":
         shape["tool_call_id"] = message.call_id
+    if message.attachments:
+        text = [{"type": "text", "text": message.text}] if message.text else []
+        shape["content"] = [_attached(one) for one in message.attachments] + text
     if message.calls:
         shape["content"] = message.text or None
         shape["tool_calls"] = [_call(call) for call in message.calls]
-    encoded = message.wire[WIRE] = _dump(shape)
+    encoded = message.wire[WIRE] = dump(shape)
     return encoded
+
+
+def _attached(attachment: Attachment) -> dict[str, Any]:
+    kind = attachment.media_type
+    if kind in IMAGES:
+        return {"type": "image_url", "image_url": {"url": data_url(attachment)}}
+    if kind == PDF:
+        name = title_of(attachment)
+        return {"type": "file", "file": {"filename": name, "file_data": data_url(attachment)}}
+    if kind in _SOUNDS:
+        return {"type": "input_audio", "input_audio": {"data": base64_of(attachment), "format": _SOUNDS[kind]}}
+    if is_text(attachment):
+        return {"type": "text", "text": f"Attached file {title_of(attachment)} ({kind}):\n\n{text_of(attachment)}"}
+    raise refused(attachment, "the chat completions format", _ACCEPTED)
 
 
 def _tools(request: ModelRequest) -> bytes:
@@ -57,7 +69,7 @@ def _tools(request: ModelRequest) -> bytes:
         return b""
     encoded = request.tools_wire.get(WIRE)
     if encoded is None:
-        encoded = request.tools_wire[WIRE] = b',"tools":' + _dump(_tool_list(request.tools))
+        encoded = request.tools_wire[WIRE] = b',"tools":' + dump(_tool_list(request.tools))
     return encoded
 
 
@@ -75,7 +87,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
     return {
         "id": call.id,
         "type": "function",
-        "function": {"name": call.name, "arguments": _sendable(call.arguments)},
+        "function": {"name": sendable_name(call.name), "arguments": _sendable(call.arguments)},
     }
 
 
@@ -83,11 +95,6 @@ def _sendable(arguments: str) -> str:
     """`arguments`, or an object that quotes them: servers whose templates parse them would answer 500."""
     try:
         json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return json.dumps({"malformed": arguments}, ensure_ascii=False)
     return arguments
-
-
-def _dump(value: object) -> bytes:
-    # A lone surrogate has no UTF-8 form; a replacement character is better than a run that ends.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
