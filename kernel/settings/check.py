@@ -17,6 +17,7 @@ def cross_problems(settings: Settings, origins: Mapping[str, Origin]) -> Iterato
             f"{_at(origins, 'model.default')}: model.default: no provider {provider!r} is configured; "
             f"allowed: {known}, or add [providers.{provider}]"
         )
+    yield from _routed(settings, origins)
     for name, one in settings.providers.items():
         key = f"providers.{name}"
         if name == EMBEDDED and one.kind != "embedded":
@@ -33,6 +34,21 @@ def cross_problems(settings: Settings, origins: Mapping[str, Origin]) -> Iterato
             f"{_at(origins, 'search.provider')}: search.key_env: Brave needs a key; "
             "allowed: the NAME of an environment variable"
         )
+
+
+def _routed(settings: Settings, origins: Mapping[str, Origin]) -> Iterator[str]:
+    """Models that are asked without being named by a run must have their provider."""
+    routing = settings.routing
+    named = [("routing.fallbacks", model) for model in routing.fallbacks]
+    named += [(f"routing.phases.{phase}", model) for phase, model in routing.phases.items()]
+    named += [(f"routing.personas.{persona}", model) for persona, model in routing.personas.items()]
+    for key, model in named:
+        provider = model.partition("/")[0]
+        if provider not in settings.providers:
+            yield (
+                f"{_at(origins, key)}: {key}: no provider {provider!r} is configured; "
+                f"allowed: {', '.join(sorted(settings.providers))}, or add [providers.{provider}]"
+            )
 
 
 def _at(origins: Mapping[str, Origin], key: str) -> str:

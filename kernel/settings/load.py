@@ -90,6 +90,8 @@ def resolve(
     """
     env = os.environ if env is None else env
     real_home = (home or home_of(env)).expanduser().absolute()
+    if real_home.exists() and not real_home.is_dir():
+        raise SettingsInvalid((f"the home {real_home} is no directory",), remedy="set OXIOS_HOME, or give --home DIR")
     project_file = find_project_file(cwd or Path.cwd()) if project else None
     user = from_file(real_home / CONFIG_NAME, "user") if user_assignments is None else user_assignments
     stack = _Stack()
@@ -144,7 +146,7 @@ def spec_of(path: KeyPath) -> Spec | None:
 
 
 def path_of(key: str) -> KeyPath:
-    """A dotted key's path; the name at the end of a table of free names may have dots itself."""
+    """A dotted key's path; a name that the operator chose may have dots itself."""
     return _with_dots(tuple(key.split(".")))
 
 
@@ -153,6 +155,10 @@ def _with_dots(path: KeyPath) -> KeyPath:
         depth = spec.key.count(".")
         if spec.key.endswith(f".{STAR}") and len(path) > depth + 1 and ".".join(path[:depth]) == spec.key[:-2]:
             return (*path[:depth], ".".join(path[depth:]))
+        head, star, last = spec.key.partition(f".{STAR}.")
+        first = head.count(".") + 1
+        if star and len(path) > depth + 1 and ".".join(path[:first]) == head and path[-1] == last:
+            return (*path[:first], ".".join(path[first:-1]), path[-1])
     return path
 
 

@@ -107,7 +107,7 @@ def _field_value(one: Field[Any], values: dict[str, Value], key: str) -> object:
         return build(one.metadata[_SECTION], values, f"{key}.")
     rests = [have[len(key) + 1 :] for have in values if have.startswith(f"{key}.")]
     if _NAMED in one.metadata:
-        names = dict.fromkeys(rest.partition(".")[0] for rest in rests)
+        names = dict.fromkeys(rest.rpartition(".")[0] for rest in rests)  # a name may have dots, a setting has none
         return {name: build(one.metadata[_NAMED][0], values, f"{key}.{name}.") for name in names}
     return {rest: values[f"{key}.{rest}"] for rest in rests}
 

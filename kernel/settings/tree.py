@@ -15,7 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from kernel.limits import APPROVAL_WAIT_S, CALL_DEADLINE_S, CALL_DEADLINE_S_MAX, RUN_DEADLINE_S, TURNS_MAX
+from kernel.limits import (
+    APPROVAL_WAIT_S,
+    CALL_DEADLINE_S,
+    CALL_DEADLINE_S_MAX,
+    MODEL_DEADLINE_S,
+    RUN_DEADLINE_S,
+    TURNS_MAX,
+)
 from kernel.settings.kinds import Flag, Number, Text, Texts, Word
 from kernel.settings.policy import Free, Lower, Operator, Stricter, Subset, Union
 from kernel.settings.spec import GIVEN, named, section, setting, table
@@ -42,7 +49,8 @@ _JOURNAL_URL = Text(
     "(libpq reads PGPASSWORD and ~/.pgpass)",
     quoted=False,
 )
-_MODEL = Text(r"[a-z0-9][a-z0-9_-]{0,63}/\S{1,200}", 'PROVIDER/MODEL, e.g. "embedded/planner"')
+MODEL_NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}/\S{1,200}"
+_MODEL = Text(MODEL_NAME, 'PROVIDER/MODEL, e.g. "embedded/planner"')
 _PHASE_MODEL = Text(r"(?:[a-z0-9][a-z0-9_-]{0,63}/\S{1,200})?", "PROVIDER/MODEL, or empty", quoted=True)
 _GRANTED = Text(r"[a-z][a-z0-9_]*(?::[^\s,]+)?", 'a tool, or a tool and what it acts on, e.g. "write", "exec:git"')
 _PATH = Text(r"(?:/|~/)[^\x00\n]*", "an absolute path, or one that starts with ~/")
@@ -76,9 +84,69 @@ class ModelSettings:
 class ProviderSettings:
     kind: ProviderKind = setting("openai", Word(("embedded", "openai")), Operator(), "Which wire protocol it speaks.")
     base_url: str = setting("", _BASE_URL, Operator(), "Where it is reached, e.g. https://host/v1.")
-    key_env: str = setting("", _KEY_ENV, Operator(), "The environment variable that holds its key; empty for none.")
+    key_env: str = setting("", _KEY_ENV, Operator(), "The environment variable that holds its key; empty: see keys.")
     input_usd_per_mtok: float = setting(0.0, Number(0, 10_000), Operator(), "Price of a million input tokens.")
     output_usd_per_mtok: float = setting(0.0, Number(0, 10_000), Operator(), "Price of a million output tokens.")
+    keys: tuple[str, ...] = setting(
+        (),
+        Texts(_ENV_NAME, items_max=16),
+        Operator(),
+        "Environment variables that hold further keys, used in turn; without key_env and these, the "
+        "provider's own variable, LLM_API_KEY, the keyring or the home's key file is used.",
+    )
+    vendor: str = setting(
+        "",
+        Text(r"(?:[a-z0-9][a-z0-9_-]{0,63})?", "a provider's id in the price catalog, or empty"),
+        Operator(),
+        "Whose models it serves, for their prices; empty: told by its address.",
+    )
+    requests_per_min: int | None = setting(
+        None, Number(1, 10**7, whole=True, optional=True), Operator(), "Requests a minute that it is asked at most."
+    )
+    tokens_per_min: int | None = setting(
+        None, Number(1, 10**10, whole=True, optional=True), Operator(), "Tokens a minute that it is asked for at most."
+    )
+    concurrent: int = setting(128, Number(1, 10_000, whole=True), Operator(), "Requests to it under way at once.")
+
+
+_USD = Number(0, 100_000, optional=True)
+_TOKENS = Number(1, 10**9, whole=True, optional=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFactSettings:
+    """What the catalog says of one model, corrected; "none" leaves it as the catalog has it."""
+
+    context: int | None = setting(None, _TOKENS, Operator(), "Tokens that prompt and answer may have together.")
+    output: int | None = setting(None, _TOKENS, Operator(), "Tokens that one answer may have.")
+    input_usd_per_mtok: float | None = setting(None, _USD, Operator(), "Price of a million input tokens.")
+    output_usd_per_mtok: float | None = setting(None, _USD, Operator(), "Price of a million output tokens.")
+    cached_usd_per_mtok: float | None = setting(
+        None, _USD, Operator(), "Price of a million input tokens read from the provider's cache."
+    )
+    written_usd_per_mtok: float | None = setting(
+        None, _USD, Operator(), "Price of a million input tokens written to the provider's cache."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    fallbacks: tuple[str, ...] = setting(
+        (), Texts(_MODEL, items_max=15), Operator(), "Models asked in turn where the wanted one cannot answer."
+    )
+    phases: Mapping[str, str] = table(
+        {}, _MODEL, Operator(), "The model of a phase, in place of the run's.", "assess|crystallize|review|summary"
+    )
+    personas: Mapping[str, str] = table(
+        {}, _MODEL, Operator(), "The model of a persona whose run names none.", r"[a-z0-9][a-z0-9_-]{0,63}"
+    )
+    deadline_s: float = setting(
+        MODEL_DEADLINE_S, Number(1, 3600), Lower(), "Seconds one model has for its answer, all attempts together."
+    )
+    wait_s: float = setting(
+        120.0, Number(0, 3600), Lower(), "Seconds a request waits where no model can answer now, before its run pauses."
+    )
+    keyring: bool = setting(False, Flag(), Operator(), "Look for keys in the system's keyring as well.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +295,8 @@ class Settings:
     providers: Mapping[str, ProviderSettings] = named(
         {EMBEDDED: ProviderSettings(kind="embedded")}, ProviderSettings, PROVIDER_NAME
     )
+    models: Mapping[str, ModelFactSettings] = named({}, ModelFactSettings, MODEL_NAME)
+    routing: RoutingSettings = section(RoutingSettings)
     approval: ApprovalSettings = section(ApprovalSettings)
     sandbox: SandboxSettings = section(SandboxSettings)
     paths: PathSettings = section(PathSettings)

@@ -43,6 +43,23 @@ POLICIES: dict[str, type] = {
     "paths.denied": Union,
     "commands.denied": Union,
     "network.private_hosts": Subset,
+    "providers.*.keys": Operator,
+    "providers.*.vendor": Operator,
+    "providers.*.requests_per_min": Operator,
+    "providers.*.tokens_per_min": Operator,
+    "providers.*.concurrent": Operator,
+    "models.*.context": Operator,
+    "models.*.output": Operator,
+    "models.*.input_usd_per_mtok": Operator,
+    "models.*.output_usd_per_mtok": Operator,
+    "models.*.cached_usd_per_mtok": Operator,
+    "models.*.written_usd_per_mtok": Operator,
+    "routing.fallbacks": Operator,
+    "routing.phases.*": Operator,
+    "routing.personas.*": Operator,
+    "routing.deadline_s": Lower,
+    "routing.wait_s": Lower,
+    "routing.keyring": Operator,
     "search.provider": Operator,
     "search.url": Operator,
     "search.key_env": Operator,
@@ -66,6 +83,8 @@ POLICIES: dict[str, type] = {
 
 # key: what the user's file says, what a project may say and what comes out, what it may not say
 TIGHTENING: dict[str, tuple[str, str, object, str]] = {
+    "routing.deadline_s": ("200", "100", 100.0, "300"),
+    "routing.wait_s": ("60", "0", 0.0, "61"),
     "approval.mode": ('"allow-list"', '"manual"', "manual", '"auto"'),
     "approval.allow": ('["write", "edit"]', '["edit"]', ("edit",), '["edit", "exec"]'),
     "approval.wait_s": ("60", "30", 30.0, "61"),
@@ -163,8 +182,11 @@ def test_a_project_file_never_takes_the_sandbox_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if isinstance(spec.policy, Operator)], ids=lambda s: s.key)
 def test_a_project_file_sets_nothing_that_is_the_operators(tmp_path: Path, spec: Spec) -> None:
     """Not even to the value it has: where prompts and records go is not a checkout's to say."""
-    key = spec.key.replace("*", "embedded")
-    text = json.dumps("embedded/planner" if key == "model.default" else spec.default)
+    names = {"models": '"embedded/planner"', "routing": "review"}
+    key = spec.key.replace("*", names.get(spec.key.partition(".")[0], "embedded"))
+    takes_model = key == "model.default" or spec.key.endswith(".*")
+    default = "none" if spec.default is None else spec.default
+    text = json.dumps("embedded/planner" if takes_model else default)
     with pytest.raises(SettingsInvalid, match="a project file may not set this"):
         _load(tmp_path, "", f"{key} = {text}\n")
 
