@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from kernel.jsontypes import JsonObject
 
@@ -44,6 +45,15 @@ class Verdict:
             return cls(None, None, findings)
         passed = sum(finding.status == "passed" for finding in decided)
         return cls(passed == len(decided), passed / len(decided), findings)
+
+    @classmethod
+    def read(cls, payload: JsonObject) -> Verdict:
+        """Back from `json`."""
+        data = cast("Mapping[str, Any]", payload)
+        findings = tuple(
+            Finding(one["criterion"], one["status"], tuple(one["evidence"]), one["note"]) for one in data["findings"]
+        )
+        return cls(data["passed"], data["score"], findings)
 
     @property
     def gaps(self) -> tuple[str, ...]:
