@@ -33,6 +33,7 @@ from kernel.testing.provider import ScriptedProvider, Turn, call, calls, say
 TEXT = "hello wörld 🌍, and more"
 READ = ToolSpec("read", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
 PATHS = ("a.txt", "ü b.txt")
+WIRES = ("openai", "anthropic")
 Opened: TypeAlias = tuple[Provider, Callable[[], bool]]
 """A provider, and whether a broken-off request was noticed at its other end."""
 
@@ -64,21 +65,21 @@ async def scripted(request: ModelRequest, times: int) -> AsyncGenerator[Opened]:
     yield provider, lambda: provider.cancelled > 0
 
 
-def openai(cut: int | None, *, stream: bool = True) -> Callable[..., AbstractAsyncContextManager[Opened]]:
+def over_http(kind: str, cut: int | None, *, stream: bool = True) -> Callable[..., AbstractAsyncContextManager[Opened]]:
     @asynccontextmanager
     async def opened(request: ModelRequest, times: int) -> AsyncGenerator[Opened]:
         answer = scripted_answer(request)
         whole = Answer(answer.text, answer.calls, answer.reasoning, stream=stream)
         scene = Scene(whole, in_pieces(cut) if cut else None)
-        async with model_server([scene] * times) as server, client(server) as provider:
+        async with model_server([scene] * times) as server, client(server, kind) as provider:
             yield provider, server.gone.is_set
 
     return opened
 
 
 @asynccontextmanager
-async def client(server: ModelServer) -> AsyncGenerator[Provider]:
-    provider = make_provider(ProviderConfig("local", "openai", server.url), SystemClock())
+async def client(server: ModelServer, kind: str) -> AsyncGenerator[Provider]:
+    provider = make_provider(ProviderConfig("local", kind, server.url), SystemClock())
     try:
         yield provider
     finally:
@@ -88,10 +89,16 @@ async def client(server: ModelServer) -> AsyncGenerator[Provider]:
 PROVIDERS = {
     "embedded": embedded,
     "scripted": scripted,
-    "openai": openai(None),
-    "openai, 1 byte at a time": openai(1),
-    "openai, 7 bytes at a time": openai(7),
-    "openai, not streamed": openai(None, stream=False),
+    **{
+        f"{kind}, {how}": over_http(kind, cut, stream=stream)
+        for kind in WIRES
+        for how, cut, stream in (
+            ("whole", None, True),
+            ("1 byte at a time", 1, True),
+            ("7 bytes at a time", 7, True),
+            ("not streamed", None, False),
+        )
+    },
 }
 each_provider = pytest.mark.parametrize("opened", list(PROVIDERS.values()), ids=list(PROVIDERS))
 
@@ -106,8 +113,8 @@ def reply_of(events: list[ModelEvent]) -> Reply:
 
 
 def test_every_kind_is_found_by_the_walk() -> None:
-    """A provider is one file: both shipped kinds are found without a list."""
-    assert set(kinds()) >= {"embedded", "openai"}
+    """A provider is one file: every shipped kind is found without a list."""
+    assert set(kinds()) >= {"embedded", *WIRES}
 
 
 @each_provider
@@ -197,7 +204,7 @@ def test_endpoint_is_empty_or_host_and_port(opened: Callable[..., AbstractAsyncC
     anyio.run(main)
 
 
-@pytest.mark.parametrize("kind", ["scripted", "openai"])
+@pytest.mark.parametrize("kind", ["scripted", *WIRES])
 def test_cancelling_ends_the_request_at_the_other_end(kind: str) -> None:
     """A cancelled iteration closes its connection; the provider answers the next request."""
 
@@ -221,11 +228,11 @@ async def _hanging(kind: str) -> AsyncGenerator[Opened]:
         yield provider, lambda: provider.cancelled == 1
         return
     half = Scene(Answer("half of", finish=None, usage=None, done=False), then="hang")
-    async with model_server([half, Answer(TEXT)]) as server, client(server) as real:
+    async with model_server([half, Answer(TEXT)]) as server, client(server, kind) as real:
         yield real, server.gone.is_set
 
 
-@pytest.mark.parametrize("kind", ["scripted", "openai"])
+@pytest.mark.parametrize("kind", ["scripted", *WIRES])
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -244,7 +251,7 @@ def test_errors_are_typed(kind: str, fault: Fault, error: OxiosError) -> None:
             with pytest.raises(type(error)) as raised:
                 await events_of(ScriptedProvider([Turn(error=error)]), SAY)
         else:
-            async with model_server([fault]) as server, client(server) as provider:
+            async with model_server([fault]) as server, client(server, kind) as provider:
                 with pytest.raises(type(error)) as raised:
                     await events_of(provider, SAY)
         assert type(raised.value) is type(error)

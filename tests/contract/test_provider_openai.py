@@ -15,6 +15,7 @@ from kernel.adapters.providers.exchange import REPLY_BYTES_MAX
 from kernel.adapters.providers.openai import openai_client
 from kernel.errors import DeadlinePassed, Invalid, OxiosError, ProviderDown
 from kernel.ports.provider import KeyRefused, Message, ModelRequest, ProviderConfig, Reply, TimedOut, Waits
+from kernel.testing.chat_format import encode_stream
 from kernel.testing.model_server import (
     Answer,
     Fault,
@@ -22,7 +23,6 @@ from kernel.testing.model_server import (
     Raw,
     Reaction,
     Scene,
-    encode_stream,
     in_pieces,
     model_server,
 )

@@ -31,7 +31,8 @@ from kernel.ports.provider import (
     ToolCall,
     ToolSpec,
 )
-from kernel.testing.model_server import Answer, ScriptedCall, encode_stream
+from kernel.testing.chat_format import encode_stream
+from kernel.testing.model_script import Answer, ScriptedCall
 
 ASKED = Asked("local", "http://127.0.0.1/v1/chat/completions", "m", "LOCAL_KEY")
 STREAM = encode_stream(
