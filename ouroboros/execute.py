@@ -15,6 +15,7 @@ from typing import Protocol
 
 from kernel.clock import Clock
 from kernel.directive import Directive, ExecEnv, Mount
+from kernel.errors import Invalid, NotFound
 from kernel.ids import Principal, RunId
 from kernel.journal.appender import Appender
 from kernel.journal.entry import Entry
@@ -177,6 +178,15 @@ async def review_finished(kernel: Kernel, run: RunId) -> Verdict | None:
     if state.status != "finished" or state.verdict is not None or not state.seed:
         return None
     return await review(kernel, await SeedBook(kernel.journal).find(state.seed), run, state)
+
+
+async def asks_for_review(kernel: Kernel, run: RunId) -> bool:
+    """Whether the seed of this run asks for a review; not where the run's start or its seed was erased."""
+    try:
+        state = await kernel.runs.state(run)
+        return bool(state.seed) and needs_review(await SeedBook(kernel.journal).find(state.seed))
+    except (Invalid, NotFound):
+        return False
 
 
 async def review(kernel: Kernel, seed: Seed, run: RunId, state: RunOutcome) -> Verdict | None:

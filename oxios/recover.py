@@ -18,19 +18,24 @@ from kernel.errors import NotFound, OxiosError
 from kernel.ids import RunId
 from kernel.log import get_logger
 from kernel.runtime.state import RunState
-from ouroboros.execute import review_finished
+from ouroboros.execute import asks_for_review, review_finished
+from ouroboros.review import VERDICT
 from oxios.frame import say
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
 
 RESUMES_MAX: Final = 5
+UNREVIEWED_MAX: Final = 8
+"""How many of the newest finished runs are looked at for a missing review."""
 _log = get_logger("recover")
 
 
 async def finish(kernel: Kernel, run: RunId) -> RunState:
     """Wait for a run, and review what its seed asks for. Raises: NotFound, JournalDown."""
-    await kernel.runs.wait(run)
+    state = await kernel.runs.wait(run)
+    if state.status != "finished":
+        return state  # It says how the run ended even where the journal could not take that down.
     try:
         await review_finished(kernel, run)
     except NotFound as error:
@@ -38,10 +43,24 @@ async def finish(kernel: Kernel, run: RunId) -> RunState:
     return await kernel.runs.state(run)
 
 
+async def unreviewed(kernel: Kernel) -> list[RunId]:
+    """Of the newest runs, those that finished and whose review a crash prevented."""
+    rows = await kernel.journal.rows(
+        "runs", {"status": "finished"}, order="updated_us", descending=True, limit=UNREVIEWED_MAX
+    )
+    bare = [
+        run
+        for run in (RunId(str(row["id"])) for row in rows if row["seed"])
+        if not await kernel.journal.read(stream=run, kind=VERDICT, limit=1)
+    ]
+    return [run for run in bare if await asks_for_review(kernel, run)]
+
+
 @asynccontextmanager
 async def recovering(kernel: Kernel, args: argparse.Namespace) -> AsyncGenerator[None]:
-    """Resume what a crash left behind, beside the block; wait for it after."""
+    """Resume what a crash left behind, and review what it left unreviewed, beside the block; wait for it after."""
     runs = [run for run in await kernel.supervisor.interrupted() if await _resume(kernel, run, args)]
+    runs += await unreviewed(kernel)
     if not runs:
         yield
         return
@@ -52,11 +71,10 @@ async def recovering(kernel: Kernel, args: argparse.Namespace) -> AsyncGenerator
 
 
 async def _resume(kernel: Kernel, run: RunId, args: argparse.Namespace) -> bool:
-    state = await kernel.runs.state(run)
-    if state.resumes >= RESUMES_MAX:
-        say(f"run {run} was interrupted again and again; resume it by hand: oxios runs resume {run}", args)
-        return False
     try:
+        if (await kernel.runs.state(run)).resumes >= RESUMES_MAX:
+            say(f"run {run} was interrupted again and again; resume it by hand: oxios runs resume {run}", args)
+            return False
         await kernel.handle(kernel.operator).call("runs.resume", {"run": run})
     except OxiosError as error:
         say(f"run {run} was interrupted and cannot go on: {error.explain()}", args)

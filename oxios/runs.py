@@ -14,19 +14,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kernel.errors import Invalid
+from kernel.errors import Invalid, JournalDown, OxiosError
 from kernel.ids import RunId
 from kernel.journal.appender import Reader
 from kernel.journal.entry import Entry
 from kernel.journal.projection import Scalar
-from kernel.runtime.history import History, read_history
+from kernel.runtime.history import History, read_entries, read_history
 from kernel.runtime.replay import Divergence, same_state
 from kernel.runtime.replay import replay as replay_run
 from kernel.runtime.state import RunState
 from oxios.exits import Exit
 from oxios.frame import say
 from oxios.paint import one_line
-from oxios.recover import finish
+from oxios.recover import finish, unreviewed
 from oxios.session import in_use, read_journal, run_kernel
 from oxios.watch import watched
 
@@ -40,9 +40,15 @@ _EXITS: Final = {"finished": Exit.OK, "failed": Exit.RUN_FAILED, "paused": Exit.
 
 def listing(args: argparse.Namespace) -> int:
     async def body(journal: Reader) -> int:
-        rows = await journal.rows("runs", order="started_us", descending=True, limit=args.limit)
-        shown = [_with_status(row, locked=in_use(args)) for row in rows]
-        _print_rows([row for row in shown if args.status in (None, row["status"])], as_json=args.json)
+        locked = in_use(args)
+        recorded = {"interrupted": "running"}.get(args.status, args.status)
+        where = {"status": recorded} if args.status else None
+        rows = await journal.rows("runs", where, order="started_us", descending=True, limit=args.limit)
+        shown = [_with_status(row, locked=locked) for row in rows]
+        chosen = [row for row in shown if args.status in (None, row["status"])]
+        _print_rows(chosen, as_json=args.json)
+        if not chosen and not args.json:
+            say("no run is on record" if args.status is None else f"no run is {args.status}", args)
         return Exit.OK
 
     return read_journal(args, body)
@@ -67,13 +73,18 @@ def export(args: argparse.Namespace) -> int:
     lines: list[str] = []
 
     async def body(journal: Reader) -> int:
-        history = await read_history(journal, RunId(args.run))
-        lines.extend(f"{json.dumps(entry_json(entry), ensure_ascii=False)}\n" for entry in history.entries)
+        entries = await read_entries(journal, RunId(args.run))
+        lines.extend(f"{json.dumps(entry_json(entry), ensure_ascii=False)}\n" for entry in entries)
         return Exit.OK
 
     read_journal(args, body)
     if args.output:
-        Path(args.output).write_text("".join(lines), encoding="utf-8")
+        try:
+            Path(args.output).write_text("".join(lines), encoding="utf-8")
+        except OSError as error:
+            raise Invalid(
+                f"{args.output} cannot be written: {error.strerror}", remedy="choose another place"
+            ) from error
         say(f"{len(lines)} entries written to {args.output}", args)
     else:
         sys.stdout.writelines(lines)
@@ -108,16 +119,30 @@ def resume(args: argparse.Namespace) -> int:
 
     async def body(kernel: Kernel) -> int:
         runs = [RunId(args.run)] if args.run else await kernel.supervisor.interrupted()
-        if not runs:
+        finished = [run for run in await unreviewed(kernel) if args.run in (None, run)]
+        if not runs and not finished:
             say("no run was interrupted", args)
         async with watched(kernel, args):
-            for run in runs:
-                arguments = {"run": run, "resolution": args.in_doubt, **raised}
-                await kernel.handle(kernel.operator).call("runs.resume", arguments)
-            states = [await finish(kernel, run) for run in runs]
-        return _report(states, args)
+            taken = [run for run in runs if run not in finished and await _go_on(kernel, run, args, raised)]
+            states = [await finish(kernel, run) for run in (*taken, *finished)]
+        return max(_report(states, args), Exit.OK if len(taken) + len(finished) >= len(runs) else Exit.FAILED)
 
     return run_kernel(args, body, listen=True)
+
+
+async def _go_on(kernel: Kernel, run: RunId, args: argparse.Namespace, raised: Mapping[str, int | float]) -> bool:
+    """Resume one run; of several, one that cannot go on is told of and left. Raises: OxiosError, for one named."""
+    arguments = {"run": run, "resolution": args.in_doubt, **raised}
+    try:
+        await kernel.handle(kernel.operator).call("runs.resume", arguments)
+    except JournalDown:
+        raise
+    except OxiosError as error:
+        if args.run:
+            raise
+        say(f"run {run} cannot go on: {error.explain()}", args)
+        return False
+    return True
 
 
 def fork(args: argparse.Namespace) -> int:

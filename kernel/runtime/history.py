@@ -44,9 +44,7 @@ class History:
 
 async def read_history(journal: Reader, run: RunId) -> History:
     """Raises: NotFound, where no run has that id; Invalid, where its very start was erased."""
-    entries = await _read_stream(journal, run)
-    if not entries or entries[0].kind != "run.started":
-        raise NotFound(f"there is no run {run!r}", remedy="see `oxios runs list`")
+    entries = await read_entries(journal, run)
     history = History(run, await _read_prefix(journal, entries[0]), tuple(entries))
     for entry in (*history.prefix, *history.entries):
         if entry.kind == "run.started" and entry.payload is None:
@@ -105,6 +103,14 @@ async def _read_prefix(journal: Reader, started: Entry) -> tuple[Entry, ...]:
         prefix[:0] = [entry for entry in entries if entry.seq <= upto]
         started = entries[0]
     return tuple(prefix)
+
+
+async def read_entries(journal: Reader, run: RunId) -> list[Entry]:
+    """Every entry of a run's own stream, whatever of it was erased. Raises: NotFound."""
+    entries = await _read_stream(journal, run)
+    if not entries or entries[0].kind != "run.started":
+        raise NotFound(f"there is no run {run!r}", remedy="see `oxios runs list`")
+    return entries
 
 
 async def _read_stream(journal: Reader, run: RunId) -> list[Entry]:

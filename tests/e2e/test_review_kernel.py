@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from kernel.boot import Kernel, open_kernel
@@ -16,10 +18,12 @@ from kernel.errors import AccessDenied, Conflict, NotFound
 from kernel.ids import Principal, RunId, user
 from kernel.journal.entry import Entry
 from kernel.persona import Persona, load_personas
+from kernel.runtime.state import RunState
 from kernel.settings import load_settings
 from ouroboros.execute import Commission, SeedResult, carry_out, review_finished
 from ouroboros.seed import Seed, SeedSpec
-from ouroboros.seedbook import PROJECTORS, SeedBook
+from ouroboros.seedbook import PROJECTORS, SeedBook, record_seed
+from oxios.recover import recovering, unreviewed
 
 OWNER = user("tester")
 NOW_US = 1_800_000_000_000_000
@@ -175,3 +179,28 @@ def test_a_disabled_persona_cannot_be_used(tmp_path: Path) -> None:
         return (await handle.call("persona.show", {"name": "poet"})).data["enabled"]
 
     assert _in_kernel(tmp_path, body) is False
+
+
+def test_a_review_that_a_crash_prevented_is_made_at_the_next_start(tmp_path: Path) -> None:
+    """A run that finished without its verdict is found and reviewed; one that has it, or needs none, is left alone."""
+    work = _work(tmp_path, criteria=["file absent: x"])
+    quiet = Namespace(quiet=True, verbose=False)
+
+    async def body(kernel: Kernel) -> RunId:
+        await record_seed(kernel.journal, work.seed, OWNER, "test")
+        run = await kernel.runs.start(work.seed.directive(), work.env, owner=OWNER, seed=work.seed.id)
+        assert (await kernel.runs.wait(run)).status == "finished"
+        return run
+
+    async def again(kernel: Kernel) -> tuple[list[RunId], list[RunId], RunState]:
+        await carry_out(kernel, _work(tmp_path))
+        found = await unreviewed(kernel)
+        async with recovering(kernel, quiet):
+            await anyio.lowlevel.checkpoint()
+        return found, await unreviewed(kernel), await kernel.runs.state(run)
+
+    run = _in_kernel(tmp_path, body)
+    found, left, state = _in_kernel(tmp_path, again)
+    assert (found, left) == ([run], [])
+    assert state.verdict is not None
+    assert state.verdict["passed"] is True
