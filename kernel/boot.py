@@ -52,6 +52,7 @@ from kernel.journal.entry import SYSTEM_STREAM, Draft
 from kernel.journal.lock import instance_lock
 from kernel.journal.log import Journal, open_journal
 from kernel.journal.projection import Projector
+from kernel.jsontypes import JsonValue
 from kernel.observe import configuration
 from kernel.ports.provider import Price, Provider, ProviderConfig
 from kernel.ports.sandbox import Sandbox
@@ -80,10 +81,23 @@ class Runs:
     kernel: Kernel
 
     async def start(
-        self, directive: Directive, env: ExecEnv, *, owner: Principal, seed: str = "", approve: str = ""
+        self,
+        directive: Directive,
+        env: ExecEnv,
+        *,
+        owner: Principal,
+        seed: str = "",
+        approve: str = "",
+        account: str = "",
     ) -> RunId:
         """Raises: AccessDenied, NotFound (model, grant), Invalid."""
-        arguments = {"directive": directive_json(directive), "env": env_json(env), "seed": seed, "approve": approve}
+        arguments: dict[str, JsonValue] = {
+            "directive": directive_json(directive),
+            "env": env_json(env),
+            "seed": seed,
+            "approve": approve,
+            "account": account,
+        }
         return RunId((await self.kernel.handle(owner).call("runs.start", arguments)).text)
 
     async def wait(self, run: RunId) -> RunState:

@@ -25,6 +25,8 @@ class StartArgs(Args):
     env: dict[str, Any]
     seed: str = ""
     approve: Literal["", "manual", "allow-list", "auto"] = ""
+    account: str = ""
+    """A budget opened with `budget.open`, that pays for the run as well."""
 
 
 class RunArgs(Args):
@@ -58,7 +60,12 @@ def _runs(_args: Args) -> tuple[Claim, ...]:
 async def start(call: Call, args: StartArgs) -> ToolResult:
     """Start an agent on a directive; its capabilities derive from the caller's."""
     run = await call.services.get(Supervisor).start(
-        directive_of(args.directive), env_of(args.env), owner=call.principal, seed=args.seed, approve=args.approve
+        directive_of(args.directive),
+        env_of(args.env),
+        owner=call.principal,
+        seed=args.seed,
+        approve=args.approve,
+        account=args.account,
     )
     return ToolResult(run, {"run": run})
 

@@ -60,9 +60,18 @@ class Supervisor:
     """Runs on their way to being live: a second resume meanwhile is refused."""
 
     async def start(
-        self, directive: Directive, env: ExecEnv, *, owner: Principal, seed: str = "", approve: str = ""
+        self,
+        directive: Directive,
+        env: ExecEnv,
+        *,
+        owner: Principal,
+        seed: str = "",
+        approve: str = "",
+        account: str = "",
     ) -> RunId:
         """Fork and exec: derive the agent's capabilities, record the start, begin.
+
+        `account` names a budget that pays for the run as well, where it is open.
 
         Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant), JournalDown.
         """
@@ -81,7 +90,8 @@ class Supervisor:
             "system": system_prompt(PromptParts(directive, env, specs, sorted({cap.resource.kind for cap in held}))),
             "user": user_prompt(directive),
         }
-        payload |= {name: value for name, value in (("seed", seed), ("approve", approve)) if value}
+        told = (("seed", seed), ("approve", approve), ("account", account))
+        payload |= {name: value for name, value in told if value}
         await self._begin(RunState(run), payload)
         return run
 
@@ -217,7 +227,8 @@ class Supervisor:
         run = self.settings.run
         budget = tightest(state.env.budget, _default_budget(run))
         process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s, budget.seconds_max)
-        self.dispatcher.budgets.open(state.run, budget)
+        budgets = self.dispatcher.budgets
+        budgets.open(state.run, budget, state.account if budgets.is_open(state.account) else None)
         tokens = state.usage.input_tokens + state.usage.output_tokens
         spent = Cost(tokens, state.calls_spent, state.cost_micro_usd)
         self.dispatcher.budgets.restore(state.run, spent, state.active_us)

@@ -61,6 +61,8 @@ class RunState:
     grant: str = ""
     seed: str = ""
     approve: str = ""
+    account: str = ""
+    """A budget that pays for this run as well, while it is open; a fork has none."""
     parent: str = ""
     status: RunStatus = "running"
     output: str = ""
@@ -133,6 +135,7 @@ def _started(state: RunState, payload: JsonObject) -> None:
     state.grant = str(payload["grant"])
     state.seed = str(payload.get("seed", ""))
     state.approve = str(payload.get("approve", ""))
+    state.account = str(payload.get("account", ""))
     state.parent = str(payload.get("parent", ""))
     state.model = state.asked_model = str(payload.get("model", ""))
     state.tools = tuple(str(name) for name in cast("list[str]", payload.get("tools", [])))
