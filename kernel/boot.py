@@ -54,7 +54,7 @@ from kernel.journal.log import Journal, open_journal
 from kernel.journal.projection import Projector
 from kernel.jsontypes import JsonValue
 from kernel.observe import configuration
-from kernel.ports.provider import Price, Provider, ProviderConfig
+from kernel.ports.provider import Price, Provider, ProviderConfig, Waits
 from kernel.ports.sandbox import Sandbox
 from kernel.ports.store import Store
 from kernel.process import projection as runs_projection
@@ -66,6 +66,7 @@ from kernel.runtime.record import directive_json, env_json
 from kernel.runtime.state import TERMINAL, RunState
 from kernel.settings import Settings
 from kernel.settings.record import key_names
+from kernel.settings.tree import ADDRESSES, KEY_VARIABLES, ProviderSettings
 from kernel.syscalls.declare import Services
 from kernel.syscalls.permit import PermitLedger
 from kernel.syscalls.scrub import learn_names
@@ -227,10 +228,14 @@ def denied_places(settings: Settings) -> tuple[str, ...]:
 
 def make_providers(settings: Settings, clock: Clock) -> Mapping[str, Provider]:
     """The configured providers by name."""
-    return {
-        name: make_provider(ProviderConfig(name, one.kind, one.base_url, one.key_env), clock)
-        for name, one in settings.providers.items()
-    }
+    return {name: make_provider(provider_config(name, one), clock) for name, one in settings.providers.items()}
+
+
+def provider_config(name: str, one: ProviderSettings) -> ProviderConfig:
+    """What an adapter is told. The variable of a maker's key is for the maker's own address alone."""
+    own = KEY_VARIABLES.get(one.kind, "") if one.base_url == ADDRESSES.get(one.kind) else ""
+    waits = Waits(one.connect_s, one.first_byte_s, one.idle_s)
+    return ProviderConfig(name, one.kind, one.base_url, one.key_env or own, waits=waits)
 
 
 def prices(settings: Settings) -> dict[str, Price]:

@@ -22,11 +22,6 @@ def cross_problems(settings: Settings, origins: Mapping[str, Origin]) -> Iterato
         key = f"providers.{name}"
         if name == EMBEDDED and one.kind != "embedded":
             yield f"{_at(origins, f'{key}.kind')}: {key}.kind: this name is the built-in provider's; use another name"
-        if one.kind == "openai" and not one.base_url:
-            yield (
-                f"{_at(origins, key)}: {key}.base_url: a provider of kind openai needs one; "
-                "allowed: an http(s) URL, e.g. https://host/v1"
-            )
     if settings.search.provider == "searxng" and not settings.search.url:
         yield f"{_at(origins, 'search.provider')}: search.url: SearXNG needs one; allowed: an http(s) URL"
     if settings.search.provider == "brave" and not settings.search.key_env:

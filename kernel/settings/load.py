@@ -31,7 +31,7 @@ from kernel.settings.source import (
     from_flags,
 )
 from kernel.settings.spec import STAR, Spec, build, walk
-from kernel.settings.tree import EMBEDDED, Settings
+from kernel.settings.tree import ADDRESSES, EMBEDDED, ProviderSettings, Settings
 
 SYSTEM_FILE: Final = Path("/etc/oxios/config.toml")
 PROJECT_NAME: Final = ".oxios.toml"
@@ -225,4 +225,10 @@ def _lay_one(stack: _Stack, one: Assignment) -> str:
 def _expand(settings: Settings, env: Mapping[str, str]) -> Settings:
     home = env.get("HOME") or str(Path.home())
     denied = tuple(home + path[1:] if path.startswith("~/") else path for path in settings.paths.denied)
-    return replace(settings, paths=replace(settings.paths, denied=denied))
+    providers = {name: addressed(one) for name, one in settings.providers.items()}
+    return replace(settings, paths=replace(settings.paths, denied=denied), providers=providers)
+
+
+def addressed(one: ProviderSettings) -> ProviderSettings:
+    """With the address of its kind's maker where it was given none."""
+    return one if one.base_url else replace(one, base_url=ADDRESSES.get(one.kind, ""))

@@ -30,7 +30,7 @@ from kernel.settings.spec import GIVEN, named, section, setting, table
 ApprovalMode: TypeAlias = Literal["manual", "allow-list", "auto"]
 ApprovalPolicy: TypeAlias = Literal["auto", "on_demand", "always"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
-ProviderKind: TypeAlias = Literal["embedded", "openai"]
+ProviderKind: TypeAlias = Literal["embedded", "openai", "anthropic", "vendor"]
 SandboxTier: TypeAlias = Literal["none", "bubblewrap"]
 SearchProvider: TypeAlias = Literal["", "searxng", "brave"]
 Synchronous: TypeAlias = Literal["full", "normal"]
@@ -80,11 +80,32 @@ class ModelSettings:
     default: str = setting(PLANNER, _MODEL, Operator(), "The model of a run that names none, as PROVIDER/MODEL.")
 
 
+_WAIT = Number(0.01, 3600)
+
+ADDRESSES: Final[Mapping[str, str]] = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+}
+"""Where a provider of a kind is reached that was given no address."""
+KEY_VARIABLES: Final[Mapping[str, str]] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+"""What holds the key for these addresses where no variable is named; it is sent nowhere else."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    kind: ProviderKind = setting("openai", Word(("embedded", "openai")), Operator(), "Which wire protocol it speaks.")
-    base_url: str = setting("", _BASE_URL, Operator(), "Where it is reached, e.g. https://host/v1.")
+    kind: ProviderKind = setting(
+        "openai",
+        Word(("embedded", "openai", "anthropic", "vendor")),
+        Operator(),
+        "Which wire format it speaks; vendor: any that pydantic-ai knows (needs the extra `vendors`).",
+    )
+    base_url: str = setting(
+        "", _BASE_URL, Operator(), "Where it is reached, e.g. https://host/v1; empty: where its kind's maker serves it."
+    )
     key_env: str = setting("", _KEY_ENV, Operator(), "The environment variable that holds its key; empty: see keys.")
+    connect_s: float = setting(10.0, _WAIT, Operator(), "Seconds to connect to it.")
+    first_byte_s: float = setting(120.0, _WAIT, Operator(), "Seconds it may take to begin its answer.")
+    idle_s: float = setting(60.0, _WAIT, Operator(), "Seconds it may be silent within its answer.")
     input_usd_per_mtok: float = setting(0.0, Number(0, 10_000), Operator(), "Price of a million input tokens.")
     output_usd_per_mtok: float = setting(0.0, Number(0, 10_000), Operator(), "Price of a million output tokens.")
     keys: tuple[str, ...] = setting(

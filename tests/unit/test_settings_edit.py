@@ -61,7 +61,7 @@ def test_the_file_is_the_users_alone_and_nothing_is_left_beside_it(tmp_path: Pat
         ("run.turn_max", "5", "did you mean run.turns_max"),
         ("run", "5", "this is a table"),
         ("model.default", "nobody/x", "no provider 'nobody'"),
-        ("providers.p.kind", "openai", "needs one"),
+        ("providers.p.kind", "telepathy", "not one of"),
         ("home", "/x", "OXIOS_HOME"),
     ],
 )

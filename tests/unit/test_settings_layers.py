@@ -125,6 +125,17 @@ web_fetch = "always"
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "address"), [("openai", "https://api.openai.com/v1"), ("anthropic", "https://api.anthropic.com")]
+)
+def test_a_kind_alone_is_enough(place: Place, kind: str, address: str) -> None:
+    """Without an address a provider is where its maker serves it; one that was given is kept."""
+    place.write(user=f"providers.a.kind = '{kind}'\n[providers.b]\nkind = '{kind}'\nbase_url = 'http://h/v1'\n")
+    providers = place.resolve().settings.providers
+    assert (providers["a"].base_url, providers["b"].base_url) == (address, "http://h/v1")
+    assert (providers["a"].first_byte_s, providers["embedded"].base_url) == (120.0, "")
+
+
 WRONG = [
     ("[approval]\nmode = 'sometimes'\n", 2, "approval.mode", "manual", "sometimes"),
     ("[run]\n\nturns_max = 0\n", 3, "run.turns_max", "from 1 to 10000", "out of bounds"),
@@ -144,7 +155,7 @@ WRONG = [
     ("[approval.policies.runs]\nstart = 'always'\n", 1, "approval.policies.runs", "auto", "not one of them"),
     ("x = [\n 1,\n]\n[run]\nturns_max = 'a'\n", 5, "run.turns_max", "whole number", "not a number"),
     ("[model]\ndefault = 'nobody/x'\n", 2, "model.default", "embedded", "nobody"),
-    ("[providers.p]\nkind = 'openai'\n", 2, "providers.p.base_url", "URL", "needs one"),
+    ("[providers.p]\nidle_s = 0\n", 2, "providers.p.idle_s", "from 0.01", "out of bounds"),
     ("[search]\nprovider = 'searxng'\n", 2, "search.url", "URL", "SearXNG"),
     ("[search]\nprovider = 'brave'\n", 2, "search.key_env", "NAME", "Brave"),
     ("[run]\nturns_max = \n", 2, "", "", "not TOML"),
