@@ -2,8 +2,8 @@
 
 Guarantees: what `confine` lists is all a command sees; the limits below hold from its first
 instruction; when `run` returns or is cancelled, or this process dies, every process of the command
-is dead, however it forked or detached. Files it makes in the workspace belong to the user who runs
-the kernel.
+is dead, however it forked or detached, and however early that was (`lifeline`). Files it makes in the
+workspace belong to the user who runs the kernel.
 
 Limits, per process and by the operating system: data memory, descriptors, file size, no core.
 Over the whole tree and by looking every 25 ms: processes, private memory, workspace growth. What
@@ -33,6 +33,7 @@ from typing import Final
 import anyio
 
 from kernel.adapters.sandbox import confine, covers, seccomp
+from kernel.adapters.sandbox.lifeline import Lifeline
 from kernel.adapters.sandbox.memory import memory_file
 from kernel.adapters.sandbox.probe import probe_command, probe_outcome
 from kernel.adapters.sandbox.watch import Watch, Watched
@@ -69,9 +70,9 @@ class _Started:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         elif self.outer:
-            # Not told yet who process 1 is: --die-with-parent takes it along.
+            # Not told yet who process 1 is: it has not left bwrap's process group.
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.outer, signal.SIGKILL)
+                os.killpg(self.outer, signal.SIGKILL)
 
 
 @dataclass(slots=True)
@@ -81,8 +82,10 @@ class _Pipes:
     theirs: list[int] = field(default_factory=list[int])
     status: int = -1
     release: int = -1
+    lifeline: Lifeline = field(default_factory=Lifeline)
 
     def close(self) -> None:
+        self.lifeline.close()
         self.close_theirs()
         for end in (self.status, self.release):
             if end >= 0:
@@ -90,6 +93,7 @@ class _Pipes:
         self.status = self.release = -1
 
     def close_theirs(self) -> None:
+        self.lifeline.close_gate()
         while self.theirs:
             os.close(self.theirs.pop())
 
@@ -144,30 +148,25 @@ class BubblewrapSandbox:
     ) -> tuple[Watched, bool]:
         fixed = _descriptors(command, self._hidden, pipes)
         inherited = tuple(pipes.theirs)
+        stdin = _memory(command.stdin, pipes) if command.stdin else DEVNULL
+        pipes.lifeline = Lifeline.open()
         watch = Watch(command, tree, self._clock, on_output)
         process = await anyio.open_process(
-            [bwrap, *fixed, "--", *command.argv],
-            stdin=_memory(command.stdin, pipes) if command.stdin else DEVNULL,
+            pipes.lifeline.gated([bwrap, *fixed, "--", *command.argv]),
+            stdin=stdin,
             stdout=PIPE,
             stderr=STDOUT,
             env={},
             cwd="/",
             start_new_session=True,
-            pass_fds=inherited,
+            pass_fds=(*inherited, pipes.lifeline.gate),
         )
         tree.outer = process.pid
         pipes.close_theirs()
-        status = b""
         try:
-            status = await _first_status(pipes.status)
-            init = _field(status, "child-pid")
-            if init:
-                tree.pidfd = os.pidfd_open(init)
-                tree.init = init
-                _limit(init, command.bounds)
-                os.write(pipes.release, b"\0")
+            status = await self._set_up(command, pipes, tree)
         except BaseException:
-            process.kill()
+            tree.kill()
             with anyio.CancelScope(shield=True):
                 await process.aclose()
             raise
@@ -176,6 +175,29 @@ class BubblewrapSandbox:
             status += os.read(pipes.status, _STATUS_BYTES)
         return watched, _field(status, "exit-code") is not None
 
+    async def _set_up(self, command: Command, pipes: _Pipes, tree: _Started) -> bytes:
+        """Guard it, let bwrap begin, limit process 1 while it waits, and let that go on."""
+        try:
+            pipes.lifeline.guard(tree.outer)
+            with anyio.fail_after(_SETUP_S):
+                status = await _first_status(pipes.status)
+                init = _field(status, "child-pid")
+                if init:
+                    tree.pidfd = os.pidfd_open(init)
+                    tree.init = init
+                    pipes.lifeline.name(init)
+                    _limit(init, command.bounds)
+                    os.write(pipes.release, b"\0")
+        except TimeoutError as error:
+            raise SandboxDown(
+                f"bubblewrap did not start within {_SETUP_S:.0f} s", remedy="look at the machine's load"
+            ) from error
+        except OSError as error:
+            raise SandboxDown(
+                f"a sandbox cannot be set up: {error.strerror}", remedy="look at the machine's processes and memory"
+            ) from error
+        return status
+
 
 def _descriptors(command: Command, hidden: tuple[str, ...], pipes: _Pipes) -> list[str]:
     """Prepare everything that travels by descriptor. Options too: argv is readable by every user."""
@@ -183,7 +205,9 @@ def _descriptors(command: Command, hidden: tuple[str, ...], pipes: _Pipes) -> li
     pipes.theirs.append(told)
     os.set_blocking(pipes.status, False)
     blocked, pipes.release = os.pipe()
-    pipes.theirs.append(blocked)
+    # bwrap holds our end as well: where we die it is not released, but stays blocked until it is killed.
+    held = os.dup(pipes.release)
+    pipes.theirs += [blocked, held]
     found = confine.options(command, hidden)
     for content, path in ((confine.PASSWD, "/etc/passwd"), (confine.GROUP, "/etc/group")):
         found += ["--perms", "0644", "--ro-bind-data", str(_memory(content, pipes)), path]
@@ -192,7 +216,8 @@ def _descriptors(command: Command, hidden: tuple[str, ...], pipes: _Pipes) -> li
         found += ["--seccomp", str(_memory(program, pipes))]
     found += ["--remount-ro", "/"]
     arguments = _memory(b"".join(os.fsencode(option) + b"\0" for option in found), pipes)
-    return ["--args", str(arguments), "--json-status-fd", str(told), "--block-fd", str(blocked)]
+    fixed = ["--args", str(arguments), "--json-status-fd", str(told)]
+    return [*fixed, "--block-fd", str(blocked), "--sync-fd", str(held)]
 
 
 def _memory(content: bytes, pipes: _Pipes) -> int:
@@ -204,16 +229,14 @@ def _memory(content: bytes, pipes: _Pipes) -> int:
 async def _first_status(status: int) -> bytes:
     """What bwrap tells when its namespaces stand; empty where it failed before that."""
     said = b""
-    with anyio.move_on_after(_SETUP_S):
-        # It is written piece by piece; a line end closes it, the pipe's end says that bwrap failed.
-        while not said.endswith(b"\n"):
-            await anyio.wait_readable(status)
-            piece = os.read(status, _STATUS_BYTES)
-            if not piece:
-                return said
-            said += piece
-        return said
-    raise SandboxDown(f"bubblewrap did not start within {_SETUP_S:.0f} s", remedy="look at the machine's load")
+    # It is written piece by piece; a line end closes it, the pipe's end says that bwrap failed.
+    while not said.endswith(b"\n"):
+        await anyio.wait_readable(status)
+        piece = os.read(status, _STATUS_BYTES)
+        if not piece:
+            break
+        said += piece
+    return said
 
 
 def _field(status: bytes, name: str) -> int | None:
