@@ -302,7 +302,9 @@ class Approvals:
         caps = tuple[str, ...]()
         if answer.choice == "always":
             caps = await self.standing.grant(row.owner, remembered_by(row.question.keys), by=by, origin=row.id)
-        status: Status = "denied" if answer.choice == "deny" else "allowed"
+        # What stands for always lets the next call through by itself, and forgetting it must end that.
+        standing = answer.choice == "always" and row.question.keys
+        status: Status = "denied" if answer.choice == "deny" else "granted" if standing else "allowed"
         stream = row.run or SYSTEM_STREAM
         await self._journal.append(
             record.answered(row.id, stream, status=status, choice=answer.choice, by=by, reason=answer.reason, caps=caps)

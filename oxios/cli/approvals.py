@@ -101,6 +101,8 @@ async def _allow(kernel: Kernel, args: argparse.Namespace) -> int:
     row = await _call(kernel, "approvals.answer", {"approval": args.id, "choice": choice})
     if row["status"] == "allowed":
         say("allowed; the same call passes when it is made again: resume, fork or submit", args)
+    elif args.always:
+        say("allowed for always; `oxios approvals standing` lists it, `oxios approvals forget` takes it back", args)
     return Exit.OK
 
 

@@ -68,5 +68,8 @@ def test_what_was_denied_is_allowed_later_then_always_then_forgotten(
     assert home.made
     home.oxios("approvals", "forget", "write")
     assert json.loads(home.oxios("approvals", "standing", "--json")) == []
+    (home.work / "made.txt").unlink()
+    home.make()
+    assert not home.made, "what was forgotten let one more call through"
     assert "no approval" in home.oxios("approvals", "show", "p-none", exit_code=2)
     assert "no standing approval" in home.oxios("approvals", "forget", "write", exit_code=2)
