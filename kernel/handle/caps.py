@@ -1,7 +1,9 @@
 """Capability syscalls: list, tree, grant, derive, revoke, delete; offered to no model.
 
 Guarantees: each needs `kernel:caps` and acts as its caller: what is granted is derived from what
-the caller holds and may pass on, what is revoked must stand below it. Nobody mints through here.
+the caller holds and may pass on, what is revoked must stand below it. Nobody mints through here, so
+root authority is taken only where that is said to be meant, and never what the caller handles
+capabilities by.
 
 Source: RFC-0003.
 """
@@ -17,13 +19,14 @@ from kernel.capability.resource import Resource
 from kernel.capability.rights import Rights
 from kernel.capability.table import CapabilityTable
 from kernel.capability.token import Capability
-from kernel.errors import AccessDenied, Invalid
+from kernel.errors import AccessDenied, Conflict, Invalid
 from kernel.ids import CapId, Principal, principal
 from kernel.jsontypes import JsonObject
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import Claim, NameClaim
 
 _MICRO: Final = 1_000_000
+_CAPS: Final = Resource.target("kernel", "caps")
 EXPIRES_S_MAX: Final = 10 * 366 * 24 * 3_600
 
 
@@ -62,10 +65,14 @@ class RevokeArgs(Args):
     capability: str
     keep: bool = False
     """Take only what was derived from it."""
+    root: bool = False
+    """Take it even where it is root authority, which nothing gives back in this home."""
 
 
 class DeleteArgs(Args):
     capability: str
+    root: bool = False
+    """As for `RevokeArgs`."""
 
 
 def _look(_args: Args) -> tuple[Claim, ...]:
@@ -135,6 +142,8 @@ async def caps_derive(call: Call, args: DeriveArgs) -> ToolResult:
 async def caps_revoke(call: Call, args: RevokeArgs) -> ToolResult:
     """Take back a capability and all that was derived from it; calls that rest on it stop."""
     table = call.services.get(CapabilityTable)
+    if not args.keep:
+        _spare_root(table.get(CapId(args.capability)), call.principal, meant=args.root)
     gone = await table.revoke(
         CapId(args.capability), by=call.principal, keep=args.keep, reason=f"revoked by {call.principal}"
     )
@@ -144,8 +153,26 @@ async def caps_revoke(call: Call, args: RevokeArgs) -> ToolResult:
 @syscall("caps.delete", DeleteArgs, claims=_act, effect=Effect.EXTERNAL, approval="auto", offered=False)
 async def caps_delete(call: Call, args: DeleteArgs) -> ToolResult:
     """Empty one slot; what was derived from it stays, under what is left above it."""
-    await call.services.get(CapabilityTable).delete(CapId(args.capability), by=call.principal)
+    table = call.services.get(CapabilityTable)
+    _spare_root(table.get(CapId(args.capability)), call.principal, meant=args.root)
+    await table.delete(CapId(args.capability), by=call.principal)
     return ToolResult(args.capability, {"deleted": args.capability})
+
+
+def _spare_root(cap: Capability, by: Principal, *, meant: bool) -> None:
+    """Root authority is minted once in a home. Raises: Conflict, unless its loss is meant and can be lived with."""
+    if cap.parent is not None:
+        return
+    if cap.holder == by and _CAPS.within(cap.resource):
+        raise Conflict(
+            f"{cap.id} is what {by} handles capabilities by: without it nobody could grant anything in this home again",
+            remedy="take what was derived from it: oxios caps revoke --keep",
+        )
+    if not meant:
+        raise Conflict(
+            f"{cap.id} is root authority ({cap.resource}): nothing gives it back in this home",
+            remedy="take only what was derived from it with --keep, or take it for good with --root",
+        )
 
 
 def _parent(table: CapabilityTable, holder: Principal, resource: Resource, rights: Rights) -> Capability:

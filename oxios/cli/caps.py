@@ -58,6 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "delete", help="empty one slot, leaving what was derived", description="Delete one capability."
     )
     delete.add_argument("id", metavar="ID", help=_ID_HELP)
+    for taking in (revoke, delete):
+        taking.add_argument("--root", action="store_true", help="take root authority, which nothing gives back")
     for action in (parser, listing, tree, grant, derive, revoke, delete):
         default = False if action is parser else argparse.SUPPRESS
         action.add_argument("--json", action="store_true", default=default, help="one JSON value on stdout")
@@ -117,7 +119,7 @@ async def _make(kernel: Kernel, args: argparse.Namespace, syscall: str, wanted: 
 
 
 async def _revoke(kernel: Kernel, args: argparse.Namespace) -> int:
-    found = await _call(kernel, "caps.revoke", {"capability": args.id, "keep": args.keep})
+    found = await _call(kernel, "caps.revoke", {"capability": args.id, "keep": args.keep, "root": args.root})
     gone = cast("list[str]", found["revoked"])
     if args.json:
         _print_json(found)
@@ -128,7 +130,7 @@ async def _revoke(kernel: Kernel, args: argparse.Namespace) -> int:
 
 
 async def _delete(kernel: Kernel, args: argparse.Namespace) -> int:
-    found = await _call(kernel, "caps.delete", {"capability": args.id})
+    found = await _call(kernel, "caps.delete", {"capability": args.id, "root": args.root})
     if args.json:
         _print_json(found)
     say("deleted; what was derived from it is still held", args)

@@ -15,7 +15,7 @@ from kernel.capability.grants import operator_root
 from kernel.capability.resource import Resource
 from kernel.capability.rights import Rights
 from kernel.capability.token import Need
-from kernel.errors import AccessDenied, Invalid, NotFound
+from kernel.errors import AccessDenied, Conflict, Invalid, NotFound
 from kernel.ids import Principal
 from kernel.jsontypes import JsonValue
 from kernel.settings import load_settings
@@ -153,6 +153,25 @@ def test_nobody_administers_without_the_capability_for_it(tmp_path: Path) -> Non
 
     in_kernel(tmp_path, go)
     assert in_kernel(tmp_path, count) == len(("caps.list", "caps.grant"))
+
+
+def test_root_authority_is_taken_only_where_that_is_meant(tmp_path: Path) -> None:
+    """Nothing mints it again: revoke and delete want `root`, and spare what they themselves rest on."""
+
+    async def go(kernel: Kernel) -> None:
+        held = (await call(kernel, "caps.list", {"holder": ALICE}))["capabilities"]
+        roots = {one["resource"]: one["id"] for one in held}
+        for taking in ("caps.revoke", "caps.delete"):
+            with pytest.raises(Conflict, match="nothing gives it back"):
+                await call(kernel, taking, {"capability": roots["exec:**"]})
+            with pytest.raises(Conflict, match="nobody could grant anything"):
+                await call(kernel, taking, {"capability": roots["kernel:**"], "root": True})
+        await call(kernel, "caps.revoke", {"capability": roots["exec:**"], "root": True})
+        await call(kernel, "caps.delete", {"capability": roots["net:*:*"], "root": True})
+        left = (await call(kernel, "caps.list", {"holder": ALICE}))["capabilities"]
+        assert {one["resource"] for one in left} == roots.keys() - {"exec:**", "net:*:*"}
+
+    in_kernel(tmp_path, go)
 
 
 def test_the_command_line_grants_lists_and_takes_back(
