@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kernel.errors import Conflict, Invalid, NotFound
+from kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from kernel.settings.kinds import NONE_WORD, Value, Wrong
 from kernel.settings.load import CONFIG_NAME, REMEDY, is_table, path_of, resolve, spec_of, unknown
 from kernel.settings.source import SettingsInvalid, from_text
@@ -26,7 +26,7 @@ Check = Callable[[bytes], None]
 def set_value(home: Path, key: str, text: str, env: Mapping[str, str]) -> tuple[Value, Value]:
     """Write `key = text` into the home's file; returns the value before (in that file) and after.
 
-    Raises: SettingsInvalid (unknown key, bad value, or one that contradicts another), Conflict.
+    Raises: SettingsInvalid (unknown key, bad value, or one that contradicts another), Conflict, Unavailable.
     """
     path = path_of(key)
     spec = spec_of(path)
@@ -49,7 +49,7 @@ def set_value(home: Path, key: str, text: str, env: Mapping[str, str]) -> tuple[
 def unset_value(home: Path, key: str, env: Mapping[str, str]) -> Value:
     """Remove `key` from the home's file; returns what it was.
 
-    Raises: NotFound (it is not set there), SettingsInvalid (what remains is wrong), Conflict.
+    Raises: NotFound (it is not set there), SettingsInvalid (what remains is wrong), Conflict, Unavailable.
     """
     path = path_of(key)
 
@@ -93,7 +93,13 @@ def _edit(
     before = change(table)
     new = tomlkit.dumps(document).encode()
     resolve(env=env, home=home, project=False, user_assignments=from_text(new, str(file), "user"))
-    _replace(file, old, new)
+    try:
+        _replace(file, old, new)
+    except OSError as error:
+        raise Unavailable(
+            f"{file} cannot be written: {error.strerror}; it is as it was",
+            remedy="check the home's owner, modes and free space: oxios doctor",
+        ) from error
     return before
 
 
