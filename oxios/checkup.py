@@ -20,7 +20,7 @@ import anyio
 from kernel.boot import make_providers, make_sandbox, make_store
 from kernel.clock import SystemClock
 from kernel.errors import InstanceLocked, OxiosError
-from kernel.journal.keys import load_public
+from kernel.journal.keys import PRIVATE, load_public
 from kernel.journal.lock import instance_lock
 from kernel.journal.opening import JournalFiles
 from kernel.journal.verify import verify
@@ -35,6 +35,7 @@ _MIB: Final = 1024 * 1024
 DISK_FAIL_BYTES: Final = 64 * _MIB
 DISK_WARN_BYTES: Final = 1024 * _MIB
 PYTHON_MIN: Final = (3, 11)
+_RESTORE: Final = "restore keys/ from a backup"
 _OPEN: Final = 0o077
 """Permission bits of group and others: none may be set in the home."""
 
@@ -76,6 +77,8 @@ def home(settings: Settings) -> Check:
     place = settings.home
     if not place.exists():
         return Check("home", "warn", f"{place} does not exist yet", "it is made by the first run, or by --fix")
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        return Check("home", "fail", f"{place} is on a read-only disk", "mount it for writing, or set OXIOS_HOME")
     if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
         return Check("home", "fail", f"{place} cannot be read and written", f"sudo chown -R {os.getuid()} {place}")
     return Check("home", "ok", str(place))
@@ -148,6 +151,8 @@ def journal(settings: Settings) -> Check:
     files = JournalFiles(settings.home)
     if not settings.journal.url and not files.head.exists():
         return Check("journal", "ok", "none yet: it begins with the first run")
+    if not settings.journal.url and (lost := _lost_key(files)):
+        return Check("journal", "fail", f"{lost} is missing: without it the journal can only be read", _RESTORE)
     try:
         report = verify(make_store(settings), files, SystemClock(), trusted=load_public(files.public_keys))
     except OxiosError as error:
@@ -158,6 +163,10 @@ def journal(settings: Settings) -> Check:
         first = next((each.message for each in report.findings), "it is broken")
         return Check("journal", "fail", first, "see `oxios audit verify`; restore a backup, and find out who did it")
     return Check("journal", "ok", f"{report.size} entries verified in {report.duration_s:.2f} s, at {report.address}")
+
+
+def _lost_key(files: JournalFiles) -> Path | None:
+    return next((place for place in (files.keys / PRIVATE, files.public_keys) if not place.exists()), None)
 
 
 async def sandbox(settings: Settings) -> Check:

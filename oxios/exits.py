@@ -30,7 +30,7 @@ class Exit(IntEnum):
     BUG = 70
     """An error of the program itself; the number is sysexits' EX_SOFTWARE."""
     INTERRUPTED = 130
-    """Ctrl-C: 128 + SIGINT."""
+    """Ctrl-C: 128 + SIGINT; SIGTERM and a terminal that hung up end it in the same way."""
     READER_LEFT = 141
     """Whoever read our output closed it: 128 + SIGPIPE, as for any program."""
 

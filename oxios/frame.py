@@ -16,7 +16,10 @@ from kernel.errors import Invalid
 from oxios.exits import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kernel.settings import Settings
+    from oxios.paint import Curtain
 
     _SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- no public name  # pyright: ignore[reportPrivateUsage] -- as said
 else:
@@ -57,6 +60,13 @@ def add_globals(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR is honoured too)")
     group.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong")
     group.add_argument("-v", "--verbose", action="store_true", help="log more, and show tracebacks")
+
+
+def at_least_one(text: str) -> int:
+    """An argument's type: a whole number from 1. Raises: ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 def split_globals(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -105,9 +115,17 @@ def home_flag(args: argparse.Namespace) -> Path | None:
 
 
 def say(text: str, args: argparse.Namespace | None = None) -> None:
-    """Talk to the person, on stderr; with `args`, silent under -q."""
-    if args is None or not args.quiet:
+    """Talk to the person, on stderr; with `args`, silent under -q, and never over a question that stands."""
+    if args is None:
         print(text, file=sys.stderr)
+    elif not args.quiet:
+        curtain: Curtain | None = getattr(args, "curtain", None)
+        show = curtain.show if curtain is not None else _now
+        show(lambda: print(text, file=sys.stderr))
+
+
+def _now(line: Callable[[], None]) -> None:
+    line()
 
 
 def colour_wanted(args: argparse.Namespace, stream: IO[str]) -> bool:

@@ -78,8 +78,8 @@ class LiveView:
     def _steered(self, payload: JsonObject) -> None:
         self._line(("  ! ", "warn"), (f"{_text(payload, 'by')}: ", "dim"), (_text(payload, "text"), ""))
 
-    def _paused(self, payload: JsonObject) -> None:
-        self._line(("run paused", "warn"), (f"  {_text(payload, 'note')}", ""))
+    def _paused(self, _payload: JsonObject) -> None:
+        self._line(("run paused", "warn"))  # Why is said whole by whoever waited for the run.
 
     def _finished(self, payload: JsonObject) -> None:
         status = _text(payload, "status")
@@ -119,6 +119,8 @@ class LiveView:
             self._line(("       ", ""), (_text(payload, "text"), "bad"))
 
     def _denied(self, payload: JsonObject) -> None:
+        if payload.get("tool") == "model":
+            return  # `model.failed` follows and says it.
         self._line(("     ✗ ", "bad"), (self._what(payload), ""))
         self._line(("       ", ""), (f"denied by {_text(payload, 'layer')}: {_text(payload, 'reason')}", "bad"))
         if payload.get("remedy"):

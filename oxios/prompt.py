@@ -17,7 +17,7 @@ import sys
 import termios
 import tty
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
@@ -29,6 +29,7 @@ from kernel.clock import Clock, SystemClock
 from kernel.errors import OxiosError, Stopped, Unavailable
 from kernel.gate.asker import Answer, Choice
 from kernel.gate.decision import Question
+from kernel.gate.policy import remembered_by
 from kernel.gate.question import plain
 from kernel.ids import ApprovalId, RunId
 
@@ -180,12 +181,13 @@ class TerminalAsker:
         for name, text in rows:
             console.print(f"{name:8} {plain(text)}", markup=False, highlight=False)
         if question.keys:
-            console.print(f"{'covers':8} {', '.join(map(plain, question.keys))}", markup=False, highlight=False)
+            remembered = ", ".join(map(plain, remembered_by(question.keys)))
+            console.print(f"{'covers':8} {remembered}  (run, always)", markup=False, highlight=False)
 
     def _console(self) -> Console:
         from rich.console import Console  # noqa: PLC0415 -- only once something is asked
 
-        return Console(file=self.stderr, no_color=self.no_color or None)
+        return Console(file=self.stderr, color_system=None if self.no_color else "auto")
 
 
 class _Keys:
@@ -265,7 +267,8 @@ def _single_keys(terminal: int) -> Generator[None]:
         tty.setcbreak(terminal, termios.TCSAFLUSH)
         yield
     finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # The terminal is gone: nothing to put back.
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def _offered(question: Question) -> tuple[Choice, ...]:

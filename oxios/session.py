@@ -1,23 +1,38 @@
 """Opening the kernel for one command: settings, the person's principal, the terminal as asker.
 
-Guarantees: errors that a task group collected come out as the one that says what was wrong; Ctrl-C
-ends the kernel in order: runs are recorded as interrupted and the journal is flushed.
+Guarantees: errors that a task group collected come out as the one that says what was wrong; Ctrl-C,
+SIGTERM and a terminal that hangs up end the kernel in order: runs are recorded as interrupted and the
+journal is flushed.
 """
 
 from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import re
-from collections.abc import Awaitable, Callable
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from kernel.ids import Principal, user
-from oxios.frame import settings_for
+from kernel.errors import NotFound
+from kernel.ids import Digest, Principal, user
+from oxios.frame import colour_wanted, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kernel.boot import Kernel
+    from kernel.gate.asker import Asker
     from kernel.journal.appender import Reader
+    from kernel.journal.entry import Entry
+    from kernel.journal.projection import Scalar
+    from kernel.settings import Settings
 
 
 def operator() -> Principal:
@@ -40,20 +55,62 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
     settings = settings_for(args)
 
     async def main() -> int:
-        if listen:
-            from oxios.prompt import TerminalAsker  # noqa: PLC0415 -- rich is imported for a terminal only
-
-            asker = TerminalAsker()
-        else:
-            asker = Nobody()
+        asker = _terminal(args) if listen else Nobody()
         async with open_kernel(settings, operator=operator(), asker=asker, more_projectors=PROJECTORS) as kernel:
             return await body(kernel)
 
-    return anyio.run(main)
+    with ended_in_order():
+        return anyio.run(main)
+
+
+@contextmanager
+def ended_in_order() -> Generator[None]:
+    """Inside, SIGTERM and the loss of the terminal end the kernel as Ctrl-C does: recorded, not killed.
+
+    A signal that was ignored before (`nohup`) stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread may say what signals do.
+        return
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _let_go_of_the_terminal()
+        signal.raise_signal(signal.SIGINT)
+
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _let_go_of_the_terminal() -> None:
+    """It is gone: what would be written to it goes nowhere, instead of failing in the middle of the end."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+            os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _terminal(args: argparse.Namespace) -> Asker:
+    """The terminal as asker; what is painted for this command from now on waits while a question stands."""
+    from oxios.paint import Curtain  # noqa: PLC0415 -- as above
+    from oxios.prompt import TerminalAsker  # noqa: PLC0415 -- as above
+
+    args.curtain = curtain = Curtain()
+    plain = not colour_wanted(args, sys.stderr)
+    return TerminalAsker(pause=curtain.draw, go_on=curtain.open, no_color=plain)
 
 
 def read_journal(args: argparse.Namespace, body: Callable[[Reader], Awaitable[int]]) -> int:
-    """Read the journal beside whoever writes it. Raises: JournalDown, where there is none yet."""
+    """Read the journal beside whoever writes it; a home in which nothing was done yet has an empty one.
+
+    Raises: JournalDown, where it cannot be read.
+    """
     import anyio  # noqa: PLC0415 -- commands that only print start without it
 
     from kernel.boot import make_store  # noqa: PLC0415 -- as above
@@ -62,10 +119,46 @@ def read_journal(args: argparse.Namespace, body: Callable[[Reader], Awaitable[in
     settings = settings_for(args)
 
     async def main() -> int:
+        if nothing_yet(settings):
+            return await body(NothingYet())
         async with open_view(make_store(settings)) as view:
             return await body(view)
 
     return anyio.run(main)
+
+
+def nothing_yet(settings: Settings) -> bool:
+    """Whether no Oxios ever worked in the home."""
+    return not settings.journal.url and not (settings.home / "journal").exists()
+
+
+class NothingYet:
+    """The journal of a home before its first run. Implements `kernel.journal.appender.Reader`."""
+
+    async def read(
+        self,
+        *,
+        stream: str | None = None,  # noqa: ARG002 -- the port's form
+        kind: str | None = None,  # noqa: ARG002 -- as above
+        principal: Principal | None = None,  # noqa: ARG002 -- as above
+        after: int = 0,  # noqa: ARG002 -- as above
+        limit: int = 1000,  # noqa: ARG002 -- as above
+    ) -> list[Entry]:
+        return []
+
+    async def rows(
+        self,
+        table: str,  # noqa: ARG002 -- the port's form
+        where: Mapping[str, Scalar] | None = None,  # noqa: ARG002 -- as above
+        *,
+        order: str = "",  # noqa: ARG002 -- as above
+        descending: bool = False,  # noqa: ARG002 -- as above
+        limit: int = 1000,  # noqa: ARG002 -- as above
+    ) -> list[dict[str, Scalar]]:
+        return []
+
+    async def blob(self, digest: Digest) -> bytes:
+        raise NotFound(f"there is no blob {digest}", remedy="nothing was stored in this home yet")
 
 
 def in_use(args: argparse.Namespace) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from oxios.frame import at_least_one
+
 NAME = "runs"
 HELP = "list, show, resume, cancel, replay, fork and export runs"
 
@@ -11,7 +13,7 @@ HELP = "list, show, resume, cancel, replay, fork and export runs"
 def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="the newest runs")
-    listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    listing.add_argument("--limit", type=at_least_one, default=20, metavar="N", help="at most this many (default: 20)")
     listing.add_argument(
         "--status",
         choices=("running", "paused", "finished", "failed", "cancelled", "interrupted"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oxios.exits import Exit
-from oxios.frame import say
+from oxios.frame import at_least_one, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new.add_argument("-o", "--output", metavar="FILE", help="where to write it (default: stdout)")
     new.add_argument("--form", choices=FORMS, help="its notation (default: by FILE's suffix, else toml)")
     listed = actions.add_parser("list", help="seeds on record", description="List the seeds on record, newest first.")
-    listed.add_argument("--limit", type=int, default=50, metavar="N", help="at most this many (default: 50)")
+    listed.add_argument("--limit", type=at_least_one, default=50, metavar="N", help="at most this many (default: 50)")
     shown = actions.add_parser("show", help="one of them, whole", description="Show a seed and its runs.")
     shown.add_argument("id", metavar="ID", help="its id, as `oxios seed list` shows it")
     for action in (listed, shown):
@@ -90,7 +90,7 @@ async def _list(args: argparse.Namespace, journal: Reader) -> int:
     from ouroboros.seedbook import SeedBook  # noqa: PLC0415 -- for this action only
     from oxios.paint import one_line  # noqa: PLC0415 -- as above
 
-    rows = await SeedBook(journal).listed(max(1, args.limit))
+    rows = await SeedBook(journal).listed(args.limit)
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
         return Exit.OK
