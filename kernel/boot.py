@@ -101,6 +101,10 @@ class Runs:
         }
         return RunId((await self.kernel.handle(owner).call("runs.start", arguments)).text)
 
+    def live(self, run: RunId) -> bool:
+        """Whether a process of this kernel carries it now."""
+        return run in self.kernel.supervisor.live
+
     async def wait(self, run: RunId) -> RunState:
         return await self.kernel.supervisor.wait(run)
 

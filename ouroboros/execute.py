@@ -59,8 +59,17 @@ class Runs(Protocol):
     """`kernel.process.supervisor.Supervisor`, as far as it is needed here."""
 
     async def start(
-        self, directive: Directive, env: ExecEnv, *, owner: Principal, seed: str = "", approve: str = ""
+        self,
+        directive: Directive,
+        env: ExecEnv,
+        *,
+        owner: Principal,
+        seed: str = "",
+        approve: str = "",
+        account: str = "",
     ) -> RunId: ...
+
+    def live(self, run: RunId) -> bool: ...
 
     async def wait(self, run: RunId) -> RunOutcome: ...
 
@@ -90,12 +99,17 @@ class Commission:
     persona: Persona | None = None
     approve: str = ""
     source: str = ""
+    context: str = ""
+    """What the agent is shown around the goal: quoted data."""
+    account: str = ""
+    """A budget that pays for the run as well."""
 
     @property
     def env(self) -> ExecEnv:
         persona = self.persona
         return ExecEnv(
             mounts=self.mounts,
+            workspace_context=self.context,
             persona=persona.id if persona else "",
             persona_prompt=persona.system_prompt if persona else "",
             persona_role=persona.role if persona else "",
@@ -139,13 +153,10 @@ async def carry_out(
     Raises: what `Supervisor.start` raises; JournalDown.
     """
     started_s = kernel.clock.monotonic_s()
-    await record_seed(kernel.journal, work.seed, work.owner, work.source)
     relay = _Relay(on_entry)
     end = kernel.journal.subscribe(relay.hear)
     try:
-        run = await kernel.runs.start(
-            work.seed.directive(), work.env, owner=work.owner, seed=work.seed.id, approve=work.approve
-        )
+        run = await begin(kernel, work)
         if on_start is not None:
             on_start(run)
         relay.follow(run)
@@ -165,6 +176,20 @@ async def carry_out(
         usage=state.usage,
         seconds=kernel.clock.monotonic_s() - started_s,
         cost_micro_usd=state.cost_micro_usd,
+    )
+
+
+async def begin(kernel: Kernel, work: Commission) -> RunId:
+    """Record the seed, and start a run of it. Raises: what `Supervisor.start` raises; JournalDown."""
+    if not await kernel.journal.rows("seeds", {"id": work.seed.id}, limit=1):
+        await record_seed(kernel.journal, work.seed, work.owner, work.source)
+    return await kernel.runs.start(
+        work.seed.directive(),
+        work.env,
+        owner=work.owner,
+        seed=work.seed.id,
+        approve=work.approve,
+        account=work.account,
     )
 
 

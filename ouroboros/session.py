@@ -29,6 +29,7 @@ ARCHIVED: Final = "session.archived"
 MESSAGE: Final = "session.message"
 STARTED: Final = "phase.started"
 FINISHED: Final = "phase.finished"
+REPLIED: Final = "model.reply"
 
 HISTORY_TURNS_MAX: Final = 20
 HISTORY_CHARS_MAX: Final = 3_000
@@ -65,8 +66,8 @@ class Turn:
     """Of the message with the newest answers; None while that is still to be made."""
     draft: SeedSpec | None = None
     generations: list[Generation] = field(default_factory=list[Generation])
-    evolved_out: bool = False
-    """No further generation is tried."""
+    declined: bool = False
+    """The person did not want the draft carried out."""
     phase: str = ""
     """The newest that was begun."""
     reply: str = ""
@@ -222,7 +223,7 @@ def _confirmed(turn: Turn, result: Mapping[str, Any]) -> None:
     if "seed" in result:
         turn.generations.append(Generation(Seed.model_validate(result["seed"])))
     else:
-        turn.draft, turn.evolved_out = None, True
+        turn.declined = True
 
 
 def _executed(turn: Turn, result: Mapping[str, Any]) -> None:
@@ -239,8 +240,6 @@ def _reviewed(turn: Turn, result: Mapping[str, Any]) -> None:
 def _evolved(turn: Turn, result: Mapping[str, Any]) -> None:
     if "seed" in result:
         turn.generations.append(Generation(Seed.model_validate(result["seed"])))
-    else:
-        turn.evolved_out = True
 
 
 def _cut(text: str) -> str:
@@ -263,5 +262,5 @@ _HANDLERS: Final = {
     MESSAGE: _message,
     STARTED: _phase_started,
     FINISHED: _phase_finished,
-    "model.reply": _replied,
+    REPLIED: _replied,
 }

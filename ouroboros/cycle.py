@@ -1,0 +1,337 @@
+"""The cycle: what a message in a session leads to, phase by phase, until there is a reply.
+
+Guarantees: which phase comes next is a function of the session's state alone, and every phase's
+begin and end stand in the session's stream; so a turn that was interrupted, at whatever point,
+goes on with `resume`. A phase that fails is tried again by it, alone. Of several generations the
+best is replied with, its result and its verdict together.
+What this does not do: judge who may do what. It is a client of the kernel, with the authority of the
+session's owner and no more.
+
+Source: RFC-0013.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from kernel.errors import Conflict, Invalid, JournalDown, OxiosError, QueueFull, Unavailable
+from kernel.ids import RunId
+from kernel.journal.entry import Entry
+from kernel.jsontypes import JsonObject, JsonValue
+from kernel.persona import Persona, load_personas, pick
+from kernel.settings import Settings
+from ouroboros import session as words
+from ouroboros.assess import Assess, Clarify, Conversation, Task, numbered
+from ouroboros.crystallize import Crystallize, verbatim
+from ouroboros.evolve import Bounds, best, evolves
+from ouroboros.execute import Kernel as RunsKernel
+from ouroboros.nodes import KernelModel, Node
+from ouroboros.phases import Accepting, Confirm, Evolving, Execute, Person, Reviewing, seed_of, spent_of
+from ouroboros.review import needs_review
+from ouroboros.seed import GOAL_CHARS_MAX
+from ouroboros.session import OPEN, REPLIED, Session, Turn, TurnStatus
+from ouroboros.sessionbook import record
+from ouroboros.verdict import Verdict
+
+REPLY_BYTES_MAX: Final = 16 * 1024
+CONTEXT_CHARS_MAX: Final = 6_000
+_MICRO: Final = 1_000_000
+
+
+class Kernel(RunsKernel, Protocol):
+    """`kernel.boot.Kernel`, as far as the cycle needs it."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """What a message led to. `passed` is None where nothing was to be reviewed."""
+
+    session: RunId
+    turn: int
+    status: TurnStatus
+    response: str
+    phase: str
+    run: str = ""
+    passed: bool | None = None
+    verdict: Verdict | None = None
+    generations: int = 0
+    note: str = ""
+
+
+def next_phase(turn: Turn, bounds: Bounds) -> str:
+    """The phase a turn is in; empty where there is nothing left but the reply."""
+    if turn.assessment is None:
+        return "assess"
+    if not isinstance(turn.assessment, Task) or turn.declined:
+        return ""
+    current = turn.current
+    if current is None:
+        return "crystallize" if turn.draft is None else "confirm"
+    if current.status in {"", "paused", "running"}:
+        return "execute"
+    if current.status != "finished":
+        return ""
+    if not current.reviewed:
+        return "review" if needs_review(current.seed) else ""
+    return "evolve" if evolves(current.verdict, current.seed.generation, bounds) else ""
+
+
+@dataclass(slots=True)
+class Cycle:
+    """Carries out the turns of one session, one at a time."""
+
+    kernel: Kernel
+    session: Session
+    person: Person = field(default_factory=Accepting)
+    busy: bool = False
+    _opened: bool = False
+
+    async def run(self, message: str, context: str = "") -> TurnResult:
+        """A message: the answer to questions that wait for one, else a new turn.
+
+        Raises: Invalid (empty, too long); Conflict (a turn is under way); JournalDown.
+        """
+        _check(message)
+        turn = self.session.turn
+        if turn is not None and turn.status == "waiting":
+            await self._record(words.MESSAGE, {"turn": turn.number, "as": "answer", "role": "user", "text": message})
+            return await self._turn()
+        if turn is not None and turn.status in OPEN:
+            await self.stop(f"left at {turn.phase or 'its begin'} for a new message")
+        number = len(self.session.turns) + 1
+        said: dict[str, JsonValue] = {"turn": number, "as": "goal", "role": "user", "text": message}
+        await self._record(words.MESSAGE, {**said, "context": context} if context else said)
+        return await self._turn()
+
+    async def resume(self) -> TurnResult | None:
+        """Go on with a turn that was interrupted or paused; None where there is none."""
+        turn = self.session.turn
+        return await self._turn() if turn is not None and turn.status in OPEN else None
+
+    async def stop(self, note: str) -> None:
+        """End the turn as it is, with its run if that is live. Raises: JournalDown."""
+        turn = self.session.turn
+        if turn is None or turn.status not in {*OPEN, "waiting"}:
+            return
+        payload: dict[str, JsonValue] = {}
+        if turn.current is not None:
+            run = await self._run_of(turn.current.seed.id)
+            if run is not None:
+                if self.kernel.runs.live(run):
+                    await self.kernel.handle(self.session.owner).call("runs.cancel", {"run": run})
+                payload = {"spent": spent_of(await self.kernel.runs.state(run)), "run": run}
+        await self._reply("", "stopped", note, payload)
+
+    def result(self) -> TurnResult:
+        """The newest turn as it stands, with its response as it was recorded."""
+        turn = self.session.turns[-1]
+        shown = turn.generations[turn.best] if turn.generations else None
+        verdict = shown.verdict if shown else None
+        return TurnResult(
+            session=self.session.id,
+            turn=turn.number,
+            status=turn.status,
+            response=turn.reply,
+            phase=turn.phase,
+            run=shown.run if shown else "",
+            passed=verdict.passed if verdict else None,
+            verdict=verdict,
+            generations=len(turn.generations),
+            note=turn.note,
+        )
+
+    async def _turn(self) -> TurnResult:
+        if self.busy:
+            raise Conflict("a turn of this session is under way", remedy="wait for it, steer it, or stop it")
+        self.busy = True
+        end = self.kernel.journal.subscribe(self._hear)
+        try:
+            await self._open_budget()
+            return await self._phases()
+        except (JournalDown, QueueFull):
+            raise
+        except OxiosError as error:
+            status: TurnStatus = "paused" if isinstance(error, Unavailable) else "failed"
+            await self._reply(error.explain(), status, error.code)
+            return self.result()
+        finally:
+            end()
+            self.busy = False
+
+    async def _phases(self) -> TurnResult:
+        turn = self.session.turns[-1]
+        while phase := next_phase(turn, self._bounds()):
+            await self._phase(self._node(phase, turn))
+            if turn.status == "waiting" and isinstance(turn.assessment, Clarify):
+                return self._asking(turn.assessment)
+            if turn.current is not None and turn.current.status == "paused":
+                await self._reply("", "paused", turn.current.note)
+                return self.result()
+        return await self._end(turn)
+
+    async def _phase(self, node: Node[Any, Any]) -> None:
+        """One phase, begun and ended in the stream. Raises: OxiosError, recorded too."""
+        number = len(self.session.turns)
+        about: dict[str, JsonValue] = {"turn": number, "phase": node.phase}
+        await self._record(words.STARTED, about)
+        started_s = self.kernel.clock.monotonic_s()
+        try:
+            inputs = await node.prep()
+            result = await node.post(inputs, await node.exec(inputs))
+        except (JournalDown, QueueFull):
+            raise
+        except OxiosError as error:
+            failed = {**about, "ok": False, "code": error.code, "message": error.explain()}
+            await self._record(words.FINISHED, failed)
+            raise
+        took_ms = round((self.kernel.clock.monotonic_s() - started_s) * 1000)
+        await self._record(words.FINISHED, {**about, "ok": True, "ms": took_ms, "result": result})
+
+    def _node(self, phase: str, turn: Turn) -> Node[Any, Any]:
+        now_us: Callable[[], int] = self.kernel.clock.now_us
+        persona = self._persona()
+        prompt = persona.system_prompt if persona else ""
+        rounds_max = self.kernel.settings.cycle.clarify_rounds_max
+        match phase:
+            case "assess":
+                return _Seeding(
+                    Assess(self.model(), lambda: self.session.ask(prompt), rounds_max), self.session, now_us
+                )
+            case "crystallize":
+                return Crystallize(self.model(), lambda: self.session.ask(prompt))
+            case "confirm":
+                return Confirm(self.person, self.session, turn, now_us)
+            case "execute":
+                return Execute(self.kernel, self.session, turn.generations[-1], persona, self._context(turn))
+            case "review":
+                return Reviewing(self.kernel, turn.generations[-1])
+            case _:
+                return Evolving(turn.generations[-1], self._bounds(), now_us)
+
+    def model(self) -> KernelModel:
+        """Who is asked by the phases: the cycle's own model, else the one the agent has."""
+        settings, persona = self.kernel.settings, self._persona()
+        of_persona = persona.model if persona else ""
+        name = settings.cycle.model or self.session.model or of_persona or settings.model.default
+        provider = settings.providers.get(name.partition("/")[0])
+        speaks = provider is None or provider.kind != "embedded"
+        return KernelModel(self.kernel.handle(self.session.owner, run=self.session.id), name, speaks)
+
+    def _persona(self) -> Persona | None:
+        name = self.session.persona
+        return pick(load_personas(self.kernel.settings.home), name) if name else None
+
+    def _bounds(self) -> Bounds:
+        cycle = self.kernel.settings.cycle
+        return Bounds(cycle.generations_max, cycle.score_min)
+
+    def _context(self, turn: Turn) -> str:
+        """What the agent is shown around its goal, as data: what came with it, and earlier turns."""
+        history = self.session.history()
+        told = f"Earlier in this session, oldest first:\n{history}" if history else ""
+        room = CONTEXT_CHARS_MAX - len(told) - 2
+        given = turn.context if len(turn.context) <= room else f"{turn.context[: room - 20]}\n[cut here]"
+        return "\n\n".join(part for part in (given, told) if part)
+
+    async def _end(self, turn: Turn) -> TurnResult:
+        """Compose the reply. Raises: JournalDown."""
+        if isinstance(turn.assessment, Conversation):
+            await self._reply(turn.assessment.reply, "done")
+        elif turn.declined:
+            await self._reply("Not carried out.", "declined")
+        else:
+            await self._reply_of_best(turn)
+        return self.result()
+
+    async def _reply_of_best(self, turn: Turn) -> None:
+        chosen = best([one.verdict for one in turn.generations])
+        shown = turn.generations[chosen]
+        state = await self.kernel.runs.state(RunId(shown.run))
+        response = state.output
+        if shown.verdict is not None and shown.verdict.gaps:
+            response += "\n\nReview notes, not met:\n" + "\n".join(f"- {gap}" for gap in shown.verdict.gaps)
+        note = state.note
+        if chosen != len(turn.generations) - 1:
+            which = f"this is attempt {chosen + 1} of {len(turn.generations)}, the best"
+            note = f"{which}; files are as the last one left them"
+        status: TurnStatus = "done" if shown.status == "finished" else "failed"
+        await self._reply(response.strip() or note, status, note, {"generation": chosen, "run": shown.run})
+
+    async def _reply(self, text: str, status: TurnStatus, note: str = "", more: JsonObject | None = None) -> None:
+        payload: dict[str, JsonValue] = {
+            "turn": len(self.session.turns),
+            "as": "reply",
+            "role": "assistant",
+            "text": text,
+            "status": status,
+            "note": note,
+        }
+        await self._record(words.MESSAGE, {**payload, **(more or {})})
+
+    def _asking(self, asked: Clarify) -> TurnResult:
+        turn = self.session.turns[-1]
+        return TurnResult(self.session.id, turn.number, "waiting", numbered(asked.questions), "clarify")
+
+    async def _record(self, kind: str, payload: JsonObject) -> None:
+        await record(self.kernel.journal, self.session, kind, payload)
+
+    def _hear(self, entries: tuple[Entry, ...]) -> None:
+        """What models answered to the phases is written by the kernel; its cost belongs to the session."""
+        for entry in entries:
+            if entry.stream == self.session.id and entry.kind == REPLIED:
+                self.session.apply_entry(entry)
+
+    async def _run_of(self, seed: str) -> RunId | None:
+        rows = await self.kernel.journal.rows("runs", {"seed": seed}, order="started_us", limit=1)
+        return RunId(str(rows[0]["id"])) if rows else None
+
+    async def _open_budget(self) -> None:
+        if self._opened:
+            return
+        budget = self.session.budget
+        arguments: dict[str, JsonValue] = {
+            "tokens_max": budget.tokens_max,
+            "micro_usd_max": budget.micro_usd_max,
+            "spent_tokens": self.session.tokens,
+            "spent_micro_usd": self.session.micro_usd,
+        }
+        await self.kernel.handle(self.session.owner, run=self.session.id).call("budget.open", arguments)
+        self._opened = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Seeding:
+    """Assess, and for a trivial task the Seed at once: the message, word for word."""
+
+    assess: Assess
+    session: Session
+    now_us: Callable[[], int]
+    phase: str = "assess"
+
+    async def prep(self) -> Any:
+        return await self.assess.prep()
+
+    async def exec(self, inputs: Any) -> Any:
+        return await self.assess.exec(inputs)
+
+    async def post(self, inputs: Any, outcome: Any) -> JsonObject:
+        result = await self.assess.post(inputs, outcome)
+        if isinstance(outcome, Task) and outcome.scope == "trivial":
+            seed = seed_of(verbatim(inputs), self.session, self.now_us())
+            return {**result, "seed": seed.payload()}
+        return result
+
+
+def _check(message: str) -> None:
+    if not message.strip():
+        raise Invalid("the message is empty", remedy="say what is wanted")
+    if len(message) > GOAL_CHARS_MAX:
+        raise Invalid(
+            f"the message has {len(message)} characters, at most {GOAL_CHARS_MAX}",
+            remedy="put what belongs to it into a file and give that as context",
+        )
