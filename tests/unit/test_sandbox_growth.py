@@ -121,7 +121,7 @@ def test_a_file_system_that_counts_no_files_is_walked_by_time(
 
 def test_a_process_tree_without_children_uses_nothing() -> None:
     """A process that is not there has none either."""
-    assert tree_use(2**22 + 1, 10).processes == 0
+    assert tree_use(2**22 + 1, 10, 1).processes == 0
     assert descendants(2**22 + 1) == []
 
 

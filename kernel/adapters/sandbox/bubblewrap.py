@@ -6,7 +6,7 @@ is dead, however it forked or detached, and however early that was (`lifeline`).
 workspace belong to the user who runs the kernel.
 
 Limits, per process and by the operating system: data memory, descriptors, file size, no core.
-Over the whole tree and by looking every 25 ms: processes, private memory, workspace growth. What
+Over the whole tree and by looking every 25 ms: processes, memory, workspace growth. What
 passes a bound between two looks is stopped at the next; a fork bomb is held by RLIMIT_NPROC until
 then, but where the kernel runs as root, to whom Linux does not apply it (measured: a bomb of bash
 was ended after one to two seconds).

@@ -5,7 +5,9 @@ need, and a /proc of its own; of the user's files only the given directories; a 
 network, other processes, capabilities or environment unless given. Of a directory that contains a
 hidden place (the kernel's home, what `paths.denied` names), everything but that place: see `covers`.
 
-Does not protect against reading what stands world-readable in /usr. With the network shared, the
+Does not protect against reading what stands world-readable in /usr, nor, without the network, against
+talking to a Unix socket in the workspace that was bound by a relative path or in another network
+namespace (the system does not tell where those are; others are covered). With the network shared, the
 host's abstract Unix sockets can be reached as well (they belong to the network namespace).
 
 Source: bwrap(1); RFC-0004.
@@ -20,7 +22,7 @@ from typing import Final
 
 from kernel.adapters.sandbox import covers
 from kernel.errors import Invalid
-from kernel.ports.sandbox import Command
+from kernel.ports.sandbox import Bind, Command
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOME: Final = "/tmp"  # noqa: S108 -- the sandbox's own /tmp, which nobody else sees
@@ -99,6 +101,9 @@ def options(command: Command, hidden: Sequence[str]) -> list[str]:
     for bind in sorted(binds, key=lambda bind: bind.path.count("/")):
         found += ["--bind" if bind.writable else "--ro-bind", bind.path, bind.path]
     found += covers.options(hidden, command.binds)
+    if not command.network:
+        for path in _sockets(command.binds):
+            found += ["--ro-bind", "/dev/null", path]
     return [*found, "--chdir", command.cwd]
 
 
@@ -115,7 +120,21 @@ def _system(*, network: bool) -> Iterator[str]:
             yield from ("--ro-bind", real, path)
 
 
+def _sockets(binds: Sequence[Bind]) -> Iterator[str]:
+    """Sockets in the workspace that somebody outside listens on: a network of their own."""
+    try:
+        lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()[1:]
+    except OSError:
+        return
+    for path in dict.fromkeys(line.split(" /", 1)[1] for line in lines if " /" in line):
+        real = os.path.realpath(f"/{path}")
+        if any(covers.holds(bind.path, real) for bind in binds) and Path(real).is_socket():
+            yield real
+
+
 def _proc_covers() -> Iterator[str]:
+    # Process 1 is bubblewrap's: it runs without the filter, and by its /proc/1/mem could be made to do anything.
+    yield from ("--tmpfs", "/proc/1", "--remount-ro", "/proc/1")
     for path in sorted(Path("/proc").iterdir()):
         name = path.name
         if name.isdigit() or name in _PROC_SHOWN or path.is_symlink():

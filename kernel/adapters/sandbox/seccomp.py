@@ -3,7 +3,10 @@
 Guarantees, on x86-64 and AArch64: no new namespaces and no mounting (both open kernel code that
 is otherwise out of reach), no kernel keyrings, BPF, perf events, userfaultfd, io_uring, modules,
 handles by inode, no VM sockets (they are not part of a network namespace) and no typing into a
-terminal. Each is refused with an error, the process goes on. Programs of another architecture's
+terminal. Each is refused with an error, the process goes on. Files that lie in memory alone
+(memfd_create) count to nobody's memory while no process maps them, so they are absent, as on an old
+kernel. Process 1, bubblewrap's own, which runs without this filter, can be neither traced nor entered
+(its /proc folder is covered too: see `confine`). Programs of another architecture's
 ABI (i386, x32) do not run.
 
 Does not protect against flaws in the system calls that stay: it narrows what can be reached.
@@ -38,6 +41,8 @@ _TIOCSTI: Final = 0x5412
 _TIOCLINUX: Final = 0x541C
 _AF_VSOCK: Final = 40
 _CLONE3: Final = 435
+_MEMFD_SECRET: Final = 447
+_PIDFD_OPEN: Final = 434
 _X32_BIT: Final = 0x4000_0000
 
 # io_uring_{setup,enter,register}, open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr.
@@ -50,6 +55,9 @@ class _Arch:
     clone: int
     ioctl: int
     socket: int
+    memfd: int
+    ptrace: int
+    process_vm: tuple[int, int]
     denied: tuple[int, ...]
     x32: bool = False
 
@@ -60,8 +68,8 @@ class _Arch:
 _X86_64: Final = "165 166 155 248 249 250 321 298 323 272 308 303 304 246 175 313 176 179 163 103 212 320 172 173 154"
 _AARCH64: Final = "40 39 41 217 218 219 280 241 282 97 268 264 265 104 105 273 106 60 89 116 18 294"
 _ARCHES: Final = {
-    "x86_64": _Arch(0xC000_003E, 56, 16, 41, tuple(map(int, _X86_64.split())), x32=True),
-    "aarch64": _Arch(0xC000_00B7, 220, 29, 198, tuple(map(int, _AARCH64.split()))),
+    "x86_64": _Arch(0xC000_003E, 56, 16, 41, 319, 101, (310, 311), tuple(map(int, _X86_64.split())), x32=True),
+    "aarch64": _Arch(0xC000_00B7, 220, 29, 198, 279, 117, (270, 271), tuple(map(int, _AARCH64.split()))),
 }
 
 
@@ -77,14 +85,28 @@ def filter_program(machine: str = "") -> bytes | None:
     for number in (*arch.denied, *_SAME_EVERYWHERE):
         code += [_op(_EQUAL, number, no=1), refuse]
     # clone3's flags lie in memory, where a filter cannot look; ENOSYS makes the C library use clone.
-    code += [_op(_EQUAL, _CLONE3, no=1), _op(_RETURN, _ERRNO | errno.ENOSYS)]
+    for number in (_CLONE3, arch.memfd, _MEMFD_SECRET):
+        code += [_op(_EQUAL, number, no=1), _op(_RETURN, _ERRNO | errno.ENOSYS)]
     code += [_op(_EQUAL, arch.clone, no=4), _op(_LOAD, _ARG_0_AT), _op(_ANY_BIT, _NEW_NAMESPACES, no=1), refuse]
     code += [_op(_RETURN, _ALLOW)]
+    for number, names_process in ((arch.ptrace, _ARG_1_AT), *((each, _ARG_0_AT) for each in arch.process_vm)):
+        code += _not_of_process_1(number, names_process, refuse)
+    code += _not_of_process_1(_PIDFD_OPEN, _ARG_0_AT, refuse)
     code += [_op(_EQUAL, arch.socket, no=4), _op(_LOAD, _ARG_0_AT), _op(_EQUAL, _AF_VSOCK, no=1), refuse]
     code += [_op(_RETURN, _ALLOW)]
     code += [_op(_EQUAL, arch.ioctl, no=4), _op(_LOAD, _ARG_1_AT), _op(_EQUAL, _TIOCSTI, yes=1)]
     code += [_op(_EQUAL, _TIOCLINUX, no=1), refuse, _op(_RETURN, _ALLOW)]
     return b"".join(code)
+
+
+def _not_of_process_1(number: int, names_process: int, refuse: bytes) -> list[bytes]:
+    return [
+        _op(_EQUAL, number, no=4),
+        _op(_LOAD, names_process),
+        _op(_EQUAL, 1, no=1),
+        refuse,
+        _op(_RETURN, _ALLOW),
+    ]
 
 
 def _op(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:

@@ -19,23 +19,33 @@ _PROC: Final = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class TreeUse:
-    """`memory_bytes` is private resident memory, summed: pages shared between processes count for none."""
+    """`memory_bytes` is what would be free without the tree: private pages, and each shared memory once.
+
+    Pages of files count for nothing, since the system can drop them.
+    """
 
     processes: int
     memory_bytes: int
 
 
-def tree_use(root: int, processes_max: int) -> TreeUse:
-    """Measure the descendants of `root`, itself left out; stops counting above `processes_max`."""
+def tree_use(root: int, processes_max: int, memory_bytes_max: int) -> TreeUse:
+    """Measure the descendants of `root`, itself left out; stops counting above `processes_max`.
+
+    Shared memory is looked up (some hundred microseconds a process) only where it could matter for the bound.
+    """
     waiting = _children(root)
-    count = 0
-    memory = 0
-    while waiting and count <= processes_max:
+    seen: list[int] = []
+    own = resident = 0
+    while waiting and len(seen) <= processes_max:
         process = waiting.pop()
-        count += 1
-        memory += _own_memory(process)
+        seen.append(process)
+        private, shared = _pages(process)
+        own += private
+        resident += private + shared
         waiting.extend(_children(process))
-    return TreeUse(count, memory)
+    if own <= memory_bytes_max < resident:
+        own += sum(_shared_memory(process) for process in seen)
+    return TreeUse(len(seen), own)
 
 
 def descendants(root: int) -> list[int]:
@@ -61,9 +71,23 @@ def _children(process: int) -> list[int]:
     return found
 
 
-def _own_memory(process: int) -> int:
+def _pages(process: int) -> tuple[int, int]:
+    """Resident bytes: of the process alone, and of files and shared memory."""
     try:
         _size, resident, shared, *_rest = (_PROC / str(process) / "statm").read_text().split()
     except (OSError, ValueError):
-        return 0
-    return max(int(resident) - int(shared), 0) * _PAGE_BYTES
+        return 0, 0
+    return max(int(resident) - int(shared), 0) * _PAGE_BYTES, int(shared) * _PAGE_BYTES
+
+
+def _shared_memory(process: int) -> int:
+    """Its share of memory that belongs to no file: what n processes map counts 1/n for each."""
+    for name, label in (("smaps_rollup", "Pss_Shmem:"), ("status", "RssShmem:")):
+        try:
+            text = (_PROC / str(process) / name).read_text()
+        except OSError:
+            continue
+        for line in text.splitlines():
+            if line.startswith(label):
+                return int(line.split()[1]) * 1024
+    return 0

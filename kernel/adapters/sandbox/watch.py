@@ -135,7 +135,7 @@ class Watch:
     def _passed_by_tree(self) -> StoppedBy:
         if not self._tree.root:
             return ""
-        use = tree_use(self._tree.root, self._bounds.processes_max)
+        use = tree_use(self._tree.root, self._bounds.processes_max, self._bounds.memory_bytes_max)
         if use.processes > self._bounds.processes_max:
             return "processes"
         return "memory" if use.memory_bytes > self._bounds.memory_bytes_max else ""
