@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 import anyio
 import pytest
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolCall, FunctionModel
 
 from kernel.adapters.providers.registry import kinds, make_provider
+from kernel.adapters.providers.vendor import VendorProvider
 from kernel.clock import SystemClock
 from kernel.errors import OxiosError, ProviderDown
 from kernel.ports.provider import (
@@ -27,12 +30,14 @@ from kernel.ports.provider import (
     TextDelta,
     ToolSpec,
 )
+from kernel.testing.model_script import argument_pieces, words
 from kernel.testing.model_server import Answer, Fault, ModelServer, Scene, ScriptedCall, in_pieces, model_server
 from kernel.testing.provider import ScriptedProvider, Turn, call, calls, say
 
 TEXT = "hello wörld 🌍, and more"
 READ = ToolSpec("read", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
 PATHS = ("a.txt", "ü b.txt")
+Streamed: TypeAlias = "str | dict[int, DeltaToolCall] | dict[int, DeltaThinkingPart]"
 WIRES = ("openai", "anthropic")
 Opened: TypeAlias = tuple[Provider, Callable[[], bool]]
 """A provider, and whether a broken-off request was noticed at its other end."""
@@ -86,9 +91,30 @@ async def client(server: ModelServer, kind: str) -> AsyncGenerator[Provider]:
         await provider.aclose()
 
 
+@asynccontextmanager
+async def vendor(request: ModelRequest, _times: int) -> AsyncGenerator[Opened]:
+    answer = scripted_answer(request)
+
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> AsyncIterator[Streamed]:
+        for word in words(answer.reasoning):
+            yield {0: DeltaThinkingPart(content=word)}
+        for word in words(answer.text):
+            yield word
+        for index, one in enumerate(answer.calls, start=2):
+            yield {index: DeltaToolCall(one.name, tool_call_id=f"call_{index}")}
+            for piece in argument_pieces(one):
+                yield {index: DeltaToolCall(json_args=piece)}
+
+    model = FunctionModel(stream_function=stream, model_name="scripted")
+    provider = VendorProvider(ProviderConfig("vendor", "vendor", model="x:y"), {}, lambda _name, _key: model)
+    yield provider, lambda: True
+    await provider.aclose()
+
+
 PROVIDERS = {
     "embedded": embedded,
     "scripted": scripted,
+    "vendor": vendor,
     **{
         f"{kind}, {how}": over_http(kind, cut, stream=stream)
         for kind in WIRES
@@ -114,7 +140,7 @@ def reply_of(events: list[ModelEvent]) -> Reply:
 
 def test_every_kind_is_found_by_the_walk() -> None:
     """A provider is one file: every shipped kind is found without a list."""
-    assert set(kinds()) >= {"embedded", *WIRES}
+    assert set(kinds()) >= {"embedded", "vendor", *WIRES}
 
 
 @each_provider

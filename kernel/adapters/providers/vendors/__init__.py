@@ -1,0 +1,1 @@
+"""Between our words and pydantic-ai's: messages, events and errors."""
