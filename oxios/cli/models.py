@@ -1,0 +1,286 @@
+"""`oxios models`: which models there are, how they served, and where their keys come from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from oxios.exits import Exit
+from oxios.frame import say, settings_for
+
+if TYPE_CHECKING:
+    from kernel.engine.catalog import Catalog, ModelFacts
+    from kernel.engine.stats import RoutingStats
+    from kernel.ports.provider import Price
+    from kernel.settings import Settings
+
+NAME = "models"
+HELP = "list models, with context and price; how they served; and their keys"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="the models that the settings name, or all that the catalog has")
+    listing.add_argument("--provider", metavar="P", default="", help="every model the catalog has of this provider")
+    listing.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    listing.set_defaults(action=_list)
+    stats = actions.add_parser(
+        "stats",
+        help="calls, failures, cost, time, fallbacks and breakers, from the journal",
+        description="Count the model requests in the journal. It only reads, so a running kernel is not disturbed.",
+    )
+    stats.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    stats.set_defaults(action=_stats)
+    _configure_keys(actions.add_parser("key", help="keep, list and remove providers' keys"))
+
+
+def _configure_keys(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    put = actions.add_parser("set", help="keep a key, read from standard input or typed without echo")
+    put.add_argument("provider", help="the provider's name in the settings, e.g. openai")
+    put.add_argument("--keyring", action="store_true", help="in the system's keyring, not in the home's encrypted file")
+    put.set_defaults(action=_key_set)
+    listing = actions.add_parser("list", help="where each provider's keys come from; never a key itself")
+    listing.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    listing.set_defaults(action=_key_list)
+    remove = actions.add_parser("remove", help="forget a provider's kept key")
+    remove.add_argument("provider", help="the provider's name")
+    remove.add_argument("--number", type=int, metavar="N", help="which one of several; default: all")
+    remove.add_argument("--keyring", action="store_true", help="from the system's keyring")
+    remove.set_defaults(action=_key_remove)
+
+
+def run(args: argparse.Namespace) -> int:
+    return int(args.action(args))
+
+
+def _list(args: argparse.Namespace) -> int:
+    from kernel.clock import SystemClock  # noqa: PLC0415 -- `oxios --help` needs none of these
+    from kernel.engine.catalog import DISTRIBUTION, Catalog  # noqa: PLC0415 -- as above
+    from kernel.errors import NotFound  # noqa: PLC0415 -- as above
+
+    settings = settings_for(args)
+    if args.provider and args.provider not in settings.providers:
+        known = ", ".join(sorted(settings.providers))
+        raise NotFound(f"no provider {args.provider!r} is configured", remedy=f"configured are {known}")
+    catalog = Catalog(settings, SystemClock().now_us)
+    names = [one for one in configured(settings) if not args.provider or one.startswith(f"{args.provider}/")]
+    if args.provider:
+        names = list(dict.fromkeys((*names, *catalog.models_of(args.provider))))
+    facts = [catalog.facts(name) for name in names]
+    edition = catalog.edition()
+    if args.json:
+        shown = {
+            "catalog": {"name": DISTRIBUTION, **asdict(edition)},
+            "models": [{**_fact_fields(one), "default": one.model == settings.model.default} for one in facts],
+        }
+        print(json.dumps(shown, ensure_ascii=False))
+        return Exit.OK
+    _print_table(
+        ("model", "context", "answer", "in $/M", "out $/M", "cached", "price from"), [_fact_row(one) for one in facts]
+    )
+    say(f"catalog: {DISTRIBUTION} {edition.version}, its newest price of {edition.newest}", args)
+    return Exit.OK
+
+
+def configured(settings: Settings) -> tuple[str, ...]:
+    """Every model that the settings name, the default first."""
+    routing = settings.routing
+    named = (settings.model.default, *routing.fallbacks, *routing.phases.values(), *routing.personas.values())
+    return tuple(dict.fromkeys((*named, *settings.models, "embedded/planner")))
+
+
+def _fact_row(one: ModelFacts) -> tuple[str, ...]:
+    price = one.price
+    money = ("?", "?", "?") if price is None else tuple(
+        _usd(part) for part in (price.input_micro_usd, price.output_micro_usd, price.cached_micro_usd)
+    )  # fmt: skip
+    tiers = f" (dearer above {price.tiers[0][0]} tokens)" if price is not None and price.tiers else ""
+    source = (one.price_source or "unknown") + tiers
+    return (one.model, str(one.context_tokens), str(one.output_tokens), *money, source)
+
+
+def _fact_fields(one: ModelFacts) -> dict[str, Any]:
+    return {
+        "model": one.model,
+        "context_tokens": one.context_tokens,
+        "output_tokens": one.output_tokens,
+        "modalities": one.modalities,
+        "known": one.known,
+        "price_source": one.price_source,
+        "price": None if one.price is None else _price_fields(one.price),
+    }
+
+
+def _price_fields(price: Price) -> dict[str, Any]:
+    fields = asdict(price)
+    fields["tiers"] = [{"above_tokens": start, **_price_fields(tier)} for start, tier in price.tiers]
+    return fields
+
+
+def _stats(args: argparse.Namespace) -> int:
+    """Raises: JournalDown, where there is no journal or it cannot be read."""
+    from kernel.boot import make_store  # noqa: PLC0415 -- the kernel's imports are most of a command's start
+    from kernel.clock import SystemClock  # noqa: PLC0415 -- as above
+    from kernel.engine.catalog import Catalog  # noqa: PLC0415 -- as above
+    from kernel.engine.stats import RoutingStats  # noqa: PLC0415 -- as above
+    from kernel.journal.rows import entry_of  # noqa: PLC0415 -- as above
+
+    settings = settings_for(args)
+    reader = make_store(settings).reader()
+    stats = RoutingStats()
+    try:
+        for row in reader.scan():
+            stats.apply(entry_of(row))
+    finally:
+        reader.close()
+    clock = SystemClock()
+    shown = stats_fields(stats, settings, Catalog(settings, clock.now_us), clock.now_us())
+    if args.json:
+        print(json.dumps(shown, ensure_ascii=False))
+    else:
+        _print_stats(shown)
+    return Exit.OK
+
+
+def stats_fields(stats: RoutingStats, settings: Settings, catalog: Catalog, now_us: int) -> dict[str, Any]:
+    """Everything the statistics say, as plain data."""
+    alone = stats.alone(dict.fromkeys((*stats.models, *configured(settings))), catalog.price_of)
+    paid = {model: micro for model, micro in alone.items() if model in stats.models and stats.models[model].replies}
+    best = next(iter(paid), "")
+    return {
+        "models": [
+            {
+                "model": one.model,
+                "calls": one.calls,
+                "replies": one.replies,
+                "failures": dict(sorted(one.failures.items())),
+                "tokens": {"in": one.input_tokens, "out": one.output_tokens, "cached": one.cached_tokens},
+                "micro_usd": one.cost_micro_usd,
+                "ms_p50": one.latency_ms(50),
+                "ms_p95": one.latency_ms(95),
+                "alone_micro_usd": alone.get(one.model),
+            }
+            for one in stats.models.values()
+        ],
+        "micro_usd": stats.cost_micro_usd,
+        "alone_micro_usd": dict(alone),
+        "best_single": {"model": best, "micro_usd": paid[best]} if best else None,
+        "fallbacks": [asdict(event) for event in stats.fallbacks],
+        "breakers": [
+            {"model": model, "key": key, "state": state, "failures": failures}
+            for (model, key), (state, failures) in stats.breakers(now_us).items()
+        ],
+    }
+
+
+def _print_stats(shown: Mapping[str, Any]) -> None:
+    _print_table(
+        ("model", "calls", "failed", "tokens in", "out", "cached", "cost $", "p50 ms", "p95 ms", "alone $"),
+        [_stats_row(one) for one in shown["models"]],
+    )
+    print(f"cost: {_usd(shown['micro_usd'])} $")
+    best = shown["best_single"]
+    if best:
+        print(f"the best single model: {best['model']}, which would have cost {_usd(best['micro_usd'])} $")
+    for one in shown["fallbacks"]:
+        print(f"fallback: {one['run']}: {one['from_model']} → {one['to_model']}: {one['reason']}")
+    for one in shown["breakers"]:
+        print(f"breaker: {one['model']} {one['key']}: {one['state']}, {one['failures']} failures in a row")
+
+
+def _stats_row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    failures = ", ".join(f"{count} {kind}" for kind, count in one["failures"].items()) or "0"
+    tokens = one["tokens"]
+    alone = one["alone_micro_usd"]
+    return (
+        one["model"],
+        str(one["calls"]),
+        failures,
+        *(str(tokens[part]) for part in ("in", "out", "cached")),
+        _usd(one["micro_usd"]),
+        *("-" if one[part] is None else str(one[part]) for part in ("ms_p50", "ms_p95")),
+        "?" if alone is None else _usd(alone),
+    )
+
+
+def _key_set(args: argparse.Namespace) -> int:
+    from kernel.engine import keyring  # noqa: PLC0415 -- as in _list
+    from kernel.engine.vault import Vault, checked  # noqa: PLC0415 -- as above
+    from kernel.errors import NotFound  # noqa: PLC0415 -- as above
+
+    settings = settings_for(args)
+    if args.provider not in settings.providers:
+        known = ", ".join(sorted(settings.providers))
+        raise NotFound(f"no provider {args.provider!r} is configured", remedy=f"configured are {known}")
+    value = checked(_typed(args.provider))
+    if args.keyring:
+        keyring.store(args.provider, value)
+        say(f"the key of {args.provider} is kept in the system's keyring", args)
+        if not settings.routing.keyring:
+            say("it is used once routing.keyring is true: `oxios config set routing.keyring true`", args)
+        return Exit.OK
+    number = Vault(settings.home / "keys").add(args.provider, value)
+    say(f"key {number} of {args.provider} is kept in {settings.home / 'keys'}", args)
+    return Exit.OK
+
+
+def _typed(provider: str) -> str:
+    """The key from standard input; asked for without echo where that is a terminal."""
+    if sys.stdin.isatty():
+        import getpass  # noqa: PLC0415 -- at a terminal only
+
+        return getpass.getpass(f"key of {provider} (not shown): ")
+    return sys.stdin.readline().strip()
+
+
+def _key_list(args: argparse.Namespace) -> int:
+    from kernel.engine import keyring  # noqa: PLC0415 -- as in _list
+    from kernel.engine.sources import Sources  # noqa: PLC0415 -- as above
+    from kernel.engine.vault import Vault  # noqa: PLC0415 -- as above
+
+    settings = settings_for(args)
+    vault = Vault(settings.home / "keys")
+    sources = Sources(os.environ, vault, keyring.lookup if settings.routing.keyring else None)
+    found = {name: sources.find(name, one) for name, one in settings.providers.items()}
+    if args.json:
+        rows = [
+            {"provider": name, "keys": [key.source for key in one.keys], "missing": one.missing}
+            for name, one in found.items()
+        ]
+        print(json.dumps({"providers": rows, "kept": dict(vault.counts())}, ensure_ascii=False))
+        return Exit.OK
+    for name, one in found.items():
+        missing = f"none: {', '.join(one.missing)} is not set"
+        print(f"{name}: {', '.join(key.source for key in one.keys) or missing}")
+    return Exit.OK
+
+
+def _key_remove(args: argparse.Namespace) -> int:
+    from kernel.engine import keyring  # noqa: PLC0415 -- as in _list
+    from kernel.engine.vault import Vault  # noqa: PLC0415 -- as above
+
+    settings = settings_for(args)
+    if args.keyring:
+        keyring.remove(args.provider)
+        say(f"the key of {args.provider} was removed from the system's keyring", args)
+        return Exit.OK
+    count = Vault(settings.home / "keys").remove(args.provider, args.number)
+    say(f"{count} key{'s' if count != 1 else ''} of {args.provider} removed from the home", args)
+    return Exit.OK
+
+
+def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
+    for row in (head, *rows):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _usd(micro: int) -> str:
+    return f"{micro / 1_000_000:.6f}".rstrip("0").rstrip(".")
