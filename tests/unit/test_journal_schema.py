@@ -20,6 +20,7 @@ from kernel.adapters.store.sqlite import SqliteStore
 from kernel.adapters.store.tables import METADATA
 from kernel.errors import JournalDown
 from kernel.ports.store import PROJECTIONS
+from tests.journal_world import audit, database, fill, sqlite_store
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,6 +67,49 @@ def test_the_ports_projections_are_those_declared() -> None:
 def test_the_program_speaks_the_newest_revision() -> None:
     """The revision that opening compares is the head of the migrations."""
     assert migrate.newest() == revision.REVISION
+
+
+def _earlier(home: Path) -> None:
+    """The journal as the first release's tables would hold it: later tables gone, its revision named."""
+    first = home.parent / "first.db"
+    migrate.migrate(f"sqlite:///{first}", "test", "0001")
+    with closing(sqlite3.connect(database(home))) as connection, connection:
+        for table in _shape(database(home)).keys() - _shape(first).keys():
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+
+
+def test_a_journal_of_an_earlier_release_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
+    """Its entries stand, it verifies, it goes on; until then whoever only reads is told what to do."""
+    home = tmp_path / "home"
+    fill(home, 6)
+    _earlier(home)
+    with pytest.raises(JournalDown, match="0001") as refused:
+        sqlite_store(home).reader()
+    assert "migrates" in refused.value.remedy
+    fill(home, 3)
+    assert _shape(database(home))["revision"] == [(revision.REVISION,)]
+    report = audit(home)
+    assert (report.findings, report.size) == ([], 6 + 2)
+
+
+def test_a_migration_that_breaks_off_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
+    """Killed or failed between two of its steps, it is made whole at the next start."""
+    home = tmp_path / "home"
+    fill(home, 2)
+    _earlier(home)
+    before = _shape(database(home))
+    with closing(sqlite3.connect(database(home))) as connection:
+        connection.executescript(
+            "CREATE TRIGGER stop BEFORE UPDATE ON alembic_version BEGIN SELECT RAISE(ABORT, 'power cut'); END;"
+        )
+    with pytest.raises(JournalDown, match="power cut"):
+        sqlite_store(home).prepare()
+    assert _shape(database(home)) == before
+    with closing(sqlite3.connect(database(home))) as connection:
+        connection.execute("DROP TRIGGER stop")
+    fill(home, 2)
+    assert audit(home).findings == []
 
 
 def test_a_database_of_a_later_program_is_refused(tmp_path: Path) -> None:
