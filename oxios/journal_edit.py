@@ -13,7 +13,7 @@ from kernel.ids import Digest
 from kernel.journal.lock import instance_lock
 from kernel.journal.log import Journal, open_journal
 from kernel.settings import Settings
-from ouroboros.seedbook import PROJECTORS
+from ouroboros.projection import PROJECTORS
 from oxios.session import operator
 
 T = TypeVar("T")

@@ -78,7 +78,7 @@ def _verify(args: argparse.Namespace) -> int:
     from kernel.errors import OxiosError  # noqa: PLC0415 -- as above
     from kernel.journal.opening import JournalFiles  # noqa: PLC0415 -- as above
     from kernel.journal.verify import verify  # noqa: PLC0415 -- as above
-    from ouroboros.seedbook import PROJECTORS  # noqa: PLC0415 -- as above
+    from ouroboros.projection import PROJECTORS  # noqa: PLC0415 -- as above
 
     try:
         settings = settings_for(args)
