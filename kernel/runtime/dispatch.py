@@ -167,6 +167,7 @@ class Dispatcher:
                 self._intend(caller, request, permit)
                 return change
             await self._intend(caller, request, permit, mark=change.mark, blobs=change.blobs)
+            self.ledger.confirm(permit)
             return await change.apply()
         intent = self._intend(caller, request, permit)
         if syscall.effect is Effect.EXTERNAL:

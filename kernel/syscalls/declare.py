@@ -33,7 +33,7 @@ from kernel.errors import KernelBug
 from kernel.ids import CallId, Principal, RunId
 from kernel.jsontypes import JsonObject
 from kernel.limits import CALL_DEADLINE_S
-from kernel.syscalls.permit import Permit
+from kernel.syscalls.permit import Permit, begin
 from kernel.syscalls.target import Claim, CommandTarget, NameTarget, PathTarget, Target, UrlTarget
 
 ApprovalPolicy: TypeAlias = Literal["auto", "on_demand", "always"]
@@ -205,10 +205,12 @@ class Syscall(Generic[A]):
     async def invoke(self, call: Call, args: A) -> ToolResult | Change:
         """Run the body. The permit must have been redeemed for this call by the dispatcher.
 
-        Raises: KernelBug, where the permit is not this syscall's.
+        Raises: KernelBug, where the permit is not this syscall's; CapabilityRevoked, where it is not redeemed
+        or was withdrawn since.
         """
         if call.permit.syscall != self.name or call.permit.call != call.id:
             raise KernelBug(f"{self.name} was invoked with a permit for {call.permit.syscall}")
+        begin(call.permit)
         return await self._body(call, args)
 
 

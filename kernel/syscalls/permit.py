@@ -1,7 +1,8 @@
 """Permits: the only thing a syscall's body runs with, and only the gate makes one.
 
 Guarantees: a permit is bound to one principal, one syscall and one argument digest, is redeemed at
-most once, and is void from the moment it is released or a capability it rests on is revoked.
+most once, runs one body once, and is void from the moment it is released or a capability it rests
+on is revoked. One that was made elsewhere runs nothing.
 Does not protect against Python code of ours that reaches into private names: the architecture
 tests forbid calls of `PermitLedger.issue` outside `kernel/gate`, and the audit-hook test shows
 that no effect happens outside a live permit.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kernel.capability.token import Need
 from kernel.errors import CapabilityRevoked, KernelBug
@@ -38,6 +39,26 @@ class Permit:
     """The approval that allowed it, where one did."""
 
 
+_ready: Final[dict[int, Permit]] = {}
+"""Redeemed, and no body has begun with them: of whatever ledger, since a body knows none."""
+
+
+def begin(permit: Permit) -> None:
+    """A body starts with it, now; for `Syscall.invoke` alone.
+
+    Raises: CapabilityRevoked, unless it was redeemed, lives still, and no body began with it.
+    """
+    if _ready.pop(id(permit), None) is not permit:
+        raise _gone(permit)
+
+
+def _gone(permit: Permit) -> CapabilityRevoked:
+    return CapabilityRevoked(
+        f"the permit of {permit.call} was withdrawn before it was used",
+        remedy="ask again; if the capability was revoked, ask its holder for a new one",
+    )
+
+
 @dataclass(slots=True)
 class PermitLedger:
     """The live permits of one gate."""
@@ -59,14 +80,20 @@ class PermitLedger:
         """
         key = id(permit)
         if self._live.get(key) is not permit:
-            raise CapabilityRevoked(
-                f"the permit of {permit.call} was withdrawn before it was used",
-                remedy="ask again; if the capability was revoked, ask its holder for a new one",
-            )
+            raise _gone(permit)
         if key in self._redeemed or permit.syscall != syscall or permit.arguments != arguments:
             raise KernelBug(f"permit of {permit.call} for {permit.syscall} used twice or for another call")
         self._redeemed.add(key)
         self._cancel[key] = cancel
+        _ready[key] = permit
+
+    def confirm(self, permit: Permit) -> None:
+        """Look once more, right before an act that nothing interrupts.
+
+        Raises: CapabilityRevoked, where it was withdrawn since.
+        """
+        if self._live.get(id(permit)) is not permit:
+            raise _gone(permit)
 
     def release(self, permit: Permit) -> None:
         """The call is over, or will not happen."""
@@ -74,6 +101,8 @@ class PermitLedger:
         self._live.pop(key, None)
         self._redeemed.discard(key)
         self._cancel.pop(key, None)
+        if _ready.get(key) is permit:
+            del _ready[key]
 
     def withdraw(self, revoked: Iterable[CapId], reason: str) -> tuple[Permit, ...]:
         """Void every live permit that rests on one of `revoked`, and stop those running."""

@@ -15,7 +15,7 @@ from kernel.gate.request import Request
 from kernel.ids import CallId, Digest, Principal, RunId
 from kernel.jsontypes import JsonValue
 from kernel.syscalls.declare import AnySyscall, Args, Call, Change, Services, ToolResult
-from kernel.syscalls.permit import Permit
+from kernel.syscalls.permit import Permit, PermitLedger
 from kernel.syscalls.target import UrlTarget
 
 OWNER = Principal("user:alice")
@@ -67,6 +67,8 @@ class ToolWorld:
         if isinstance(refused, Denied):
             raise AccessDenied(refused.reason, layer=refused.layer)
         permit = Permit(AGENT, call, tool.name, Digest("0"), tuple(case.needs), (), dict(case.targets))
+        ledger = PermitLedger()
+        ledger.redeem(ledger.issue(permit), tool.name, permit.arguments, lambda _reason: None)
         return (
             Call(call, AGENT, OWNER, RUN, permit, mounts, self.clock, self.services, self.progress.append),
             args,
