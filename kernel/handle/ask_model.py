@@ -26,7 +26,8 @@ from kernel.limits import MODEL_DEADLINE_S
 from kernel.ports.provider import Message, Reply
 from kernel.process.supervisor import AGENT_ROLE, Supervisor
 from kernel.runtime.dispatch import Caller
-from kernel.runtime.sending import OUTPUT_TOKENS_MAX, Outgoing, Sending, reply_payload, tokens_of
+from kernel.runtime.sending import OUTPUT_TOKENS_MAX, Outgoing, Sending, reply_payload
+from kernel.runtime.text import tokens_of
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import NameClaim
 

@@ -15,15 +15,19 @@ from kernel.gate.request import Cost
 from kernel.ids import call_id
 from kernel.journal.entry import Draft, Entry
 from kernel.jsontypes import JsonObject, JsonValue
-from kernel.ports.provider import KERNEL_NOTE, Reply, ToolSpec
+from kernel.ports.provider import KERNEL_NOTE, ContextOverflow, Reply, ToolSpec
+from kernel.runtime.context import extract, plan_cut, summary_request
 from kernel.runtime.dispatch import Caller, Dispatcher
 from kernel.runtime.loop import Purpose
 from kernel.runtime.model import ModelDesk
-from kernel.runtime.sending import Outgoing, Sending, reply_payload, tokens_of
+from kernel.runtime.sending import OUTPUT_TOKENS_MAX, Outgoing, Sending, reply_payload
 from kernel.runtime.state import RunState
 from kernel.runtime.summary import summary_messages
+from kernel.runtime.text import CHARS_PER_TOKEN, tokens_of
 
 ENDS: Final = frozenset({"run.paused", "run.finished"})
+RATIO_MIN: Final = 0.5
+RATIO_MAX: Final = 3.0
 
 
 @dataclass(slots=True)
@@ -37,14 +41,59 @@ class Asking:
     tools: Sequence[ToolSpec]
     _tools_wire: dict[str, bytes] = field(default_factory=dict[str, bytes])
     _last: Awaitable[Entry] | None = None
+    _ratio: float = 1.0
+    """Reported tokens for each one estimated, at the newest reply."""
     _counted: int = 0
     _tokens: int = 0
 
     async def ask(self, state: RunState, purpose: Purpose) -> Reply:
-        """Record and send one request, record its reply; both are applied to `state`.
+        """Ask, within the model's window: where it would not fit, or did not, older messages are taken out first.
 
         Raises: OxiosError, where there was no reply; model.failed is recorded then.
         """
+        if purpose != "turn":
+            return await self._ask(state, purpose)
+        await self._fit(state)
+        try:
+            return await self._ask(state, purpose)
+        except ContextOverflow:
+            if not await self._fit(state, force=True):
+                raise
+            return await self._ask(state, purpose)
+
+    async def _fit(self, state: RunState, *, force: bool = False) -> bool:
+        """Take older messages out of the conversation where they do not fit; whether it did."""
+        window = self.desk.window_of(self.model)
+        room = max(window - OUTPUT_TOKENS_MAX, window // 2)
+        cut = plan_cut(state.messages, round(room / self._ratio), force=force)
+        if cut is None:
+            return False
+        summary = await self._sum_up(state, cut.end, room)
+        self.record(state, "context.compacted", {"end": cut.end, "summary": summary, "by": "context"})
+        self._counted = self._tokens = 0
+        return True
+
+    async def _sum_up(self, state: RunState, end: int, room: int) -> str:
+        """By the model where it can, else (or where it fails) a list of what was called."""
+        if not self.desk.can_sum_up(self.model):
+            return extract(state.messages, end)
+        asked = summary_request(state.messages, end, room * CHARS_PER_TOKEN // 2)
+        entry: dict[str, JsonValue] = {"round": state.turns + 1, "model": self.model, "purpose": "compaction"}
+        self.record(state, "model.request", {**entry, "by": "context"})
+        sending, call = Sending(self.dispatcher, self.desk, self.caller), call_id(state.run, 0)
+        started_s = self.dispatcher.clock.monotonic_s()
+        try:
+            reply, used = await sending.send(Outgoing(state.run, call, self.model, asked, tokens_of(asked)))
+        except OxiosError as error:
+            failed = {**entry, "code": error.code, "message": error.explain(), "by": "context"}
+            self.record(state, "model.failed", failed)
+            return extract(state.messages, end)
+        took_ms = round((self.dispatcher.clock.monotonic_s() - started_s) * 1000)
+        self.record(state, "model.reply", {**reply_payload(reply, "compaction", used, took_ms), "by": "context"})
+        return reply.text.strip() or extract(state.messages, end)
+
+    async def _ask(self, state: RunState, purpose: Purpose) -> Reply:
+        """Record and send one request, record its reply; both are applied to `state`."""
         entry: dict[str, JsonValue] = {"round": state.turns + 1, "model": self.model}
         if purpose != "turn":
             entry["purpose"] = purpose
@@ -74,9 +123,13 @@ class Asking:
             asked = summary_messages(state)
             return await sending.send(Outgoing(state.run, call, self.model, asked, tokens_of(asked)))
         prompt_tokens = self._prompt_tokens(state)
-        return await sending.send(
+        reply, used = await sending.send(
             Outgoing(state.run, call, self.model, state.messages, prompt_tokens, self.tools, self._tools_wire)
         )
+        if reply.usage.reported and reply.usage.input_tokens > 0:
+            # What the provider counts, against our estimate; bounded, since a provider may lie.
+            self._ratio = min(RATIO_MAX, max(RATIO_MIN, reply.usage.input_tokens / prompt_tokens))
+        return reply, used
 
     def record(self, state: RunState, kind: str, payload: JsonObject) -> None:
         """Append, then apply."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kernel.ports.provider import KERNEL_NOTE, Message
-from kernel.runtime.text import cut_chars
+from kernel.runtime.text import cut_chars, tokens_of
 
 TRIGGER: Final = 0.8
 """Of the window, where messages are taken out."""
@@ -26,7 +26,6 @@ TAIL_MESSAGES_MIN: Final = 2
 EXTRACT_STEPS_MAX: Final = 24
 EXTRACT_CHARS_MAX: Final = 180
 SUMMARY_CHARS_MAX: Final = 4_000
-_CHARS_PER_TOKEN: Final = 4
 
 _SYSTEM: Final = (
     "A long piece of work is being carried out, and its older steps are taken out of the conversation. "
@@ -41,12 +40,6 @@ class Cut:
     """Messages `PREFIX` to `end` (excluded) are taken out."""
 
     end: int
-
-
-def tokens_of(messages: Sequence[Message]) -> int:
-    """An estimate: a quarter of the characters, and one for each message's frame."""
-    chars = sum(len(message.text) + sum(len(call.arguments) for call in message.calls) for message in messages)
-    return chars // _CHARS_PER_TOKEN + len(messages)
 
 
 def plan_cut(messages: Sequence[Message], window_tokens: int, *, force: bool = False) -> Cut | None:

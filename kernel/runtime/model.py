@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import anyio
 
@@ -22,7 +23,7 @@ from kernel.ports.provider import ModelEvent, ModelRequest, Price, Provider, Rep
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import NameClaim
 
-DEFAULT_MODEL = "embedded/planner"
+CONTEXT_TOKENS: Final = 128_000
 
 
 class ModelArgs(Args):
@@ -48,6 +49,8 @@ class ModelDesk:
     providers: Mapping[str, Provider]
     prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
     """By provider; a provider that costs nothing has a price of zero."""
+    windows: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By model: its context in tokens, where it is not CONTEXT_TOKENS."""
     exchanges: dict[CallId, Exchange] = field(default_factory=dict[CallId, Exchange])
 
     def provider_of(self, model: str) -> tuple[Provider, str]:
@@ -60,6 +63,15 @@ class ModelDesk:
                 remedy=f"write PROVIDER/MODEL, PROVIDER one of {', '.join(sorted(self.providers))}",
             )
         return provider, rest
+
+    def window_of(self, model: str) -> int:
+        """How many tokens of prompt and answer the model takes."""
+        return self.windows.get(model, CONTEXT_TOKENS)
+
+    def can_sum_up(self, model: str) -> bool:
+        """The embedded planner follows instructions; it has no judgement to sum up with."""
+        provider, _ = self.provider_of(model)
+        return bool(provider.endpoint)
 
     def price_of(self, model: str) -> Price | None:
         """None where it is not known."""

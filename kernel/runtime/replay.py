@@ -87,9 +87,11 @@ class _RecordedSteps:
         asked = False
         while True:
             entry = self._next(state)
-            if entry.kind in {"model.reply", "run.resumed", *_ENDS}:
+            if entry.kind in {"run.resumed", *_ENDS} or (entry.kind == "model.reply" and not _from_outside(entry)):
                 return
-            if _from_outside(entry):
+            if entry.kind == "model.failed":
+                asked = False  # Too long: it was cut, and asked again.
+            elif _from_outside(entry):
                 if not asked:
                     return
             elif entry.kind == "model.request" and not asked and _purpose(entry) == purpose:

@@ -41,7 +41,6 @@ _log = get_logger("sending")
 
 OUTPUT_TOKENS_MAX: Final = 8192
 OUTPUT_TOKENS_MIN: Final = 256
-CHARS_PER_TOKEN: Final = 4
 REASONING_BYTES_MAX: Final = 4096
 _MICRO: Final = 1_000_000
 
@@ -183,12 +182,6 @@ class Sending:
             output_tokens_max=cost.tokens - outgoing.prompt_tokens,
             tools_wire=outgoing.tools_wire,
         )
-
-
-def tokens_of(messages: Sequence[Message]) -> int:
-    """An estimate, before a provider has counted."""
-    chars = sum(len(message.text) + sum(len(call.arguments) for call in message.calls) for message in messages)
-    return chars // CHARS_PER_TOKEN + len(messages)
 
 
 def reply_payload(reply: Reply, purpose: str, used: Cost, took_ms: int) -> dict[str, JsonValue]:

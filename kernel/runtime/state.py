@@ -17,6 +17,7 @@ from kernel.ids import KERNEL, CallId, Principal, RunId
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
 from kernel.ports.provider import Message, ToolCall, Usage
+from kernel.runtime.context import compacted
 from kernel.runtime.record import directive_of, env_of
 
 RunStatus: TypeAlias = Literal["running", "paused", "finished", "failed", "cancelled"]
@@ -48,6 +49,8 @@ class Step:
     arguments: str
     ok: bool
     text: str
+    call: str = field(default="", compare=False)
+    """Its id; two steps are the same step whatever their ids."""
 
 
 @dataclass(slots=True)
@@ -91,6 +94,8 @@ class RunState:
     resumes: int = 0
     summarized: bool = False
     """The model was asked to sum up its steps since its newest reply, and answered, be it with nothing."""
+    compactions: int = 0
+    """How often older messages were taken out to stay within the model's window."""
     hints: int = 0
     """How often the kernel said that the agent repeats itself."""
     hinted_at: int = 0
@@ -165,7 +170,7 @@ def _steered(state: RunState, payload: JsonObject) -> None:
 
 
 def _requested(state: RunState, payload: JsonObject) -> None:
-    if payload.get("purpose") != "summary":
+    if payload.get("purpose", "turn") == "turn":
         state.flush_queued()
 
 
@@ -179,7 +184,10 @@ def _replied(state: RunState, payload: JsonObject) -> None:
     state.cost_micro_usd += cast("int", payload.get("micro_usd", 0))
     state.model = str(payload.get("model", state.model))
     text = str(payload.get("text", ""))
-    state.summarized = payload.get("purpose") == "summary"
+    purpose = payload.get("purpose")
+    if purpose == "compaction":
+        return
+    state.summarized = purpose == "summary"
     if state.summarized:
         state.output = text
         return
@@ -219,7 +227,7 @@ def _answered(state: RunState, payload: JsonObject, *, ok: bool, text: str) -> N
     if all(item.status == "done" for item in state.pending):
         for item in state.pending:
             state.messages.append(Message("tool", item.text, call_id=item.model_id, is_error=not item.ok))
-            state.steps.append(Step(item.tool, item.arguments, item.ok, item.text))
+            state.steps.append(Step(item.tool, item.arguments, item.ok, item.text, item.id))
         state.pending = []
 
 
@@ -234,6 +242,11 @@ def _denied(state: RunState, payload: JsonObject) -> None:
 
 def _invalid(state: RunState, payload: JsonObject) -> None:
     _answered(state, payload, ok=False, text=str(payload["error"]))
+
+
+def _compacted(state: RunState, payload: JsonObject) -> None:
+    state.messages = compacted(state.messages, cast("int", payload["end"]), str(payload["summary"]))
+    state.compactions += 1
 
 
 def _paused(state: RunState, payload: JsonObject) -> None:
@@ -265,6 +278,7 @@ _HANDLERS: Final = {
     "run.finished": _finished,
     "model.request": _requested,
     "model.reply": _replied,
+    "context.compacted": _compacted,
     "call.intent": _intended,
     "call.in_doubt": _doubted,
     "call.outcome": _outcome,

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.ports.provider import KERNEL_NOTE, Message, ToolCall
-from kernel.runtime.context import PREFIX, compacted, extract, plan_cut, starts_unit, summary_request, tokens_of
+from kernel.runtime.context import PREFIX, compacted, extract, plan_cut, starts_unit, summary_request
+from kernel.runtime.text import tokens_of
 
 
 def _talk(steps: int, size: int = 400, said: dict[int, str] | None = None) -> list[Message]:
