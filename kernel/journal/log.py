@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,6 +24,7 @@ from kernel.ids import KERNEL, Digest, Principal
 from kernel.journal import codec
 from kernel.journal.committer import Committer
 from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry, Subscriber
+from kernel.journal.forget import forgetting
 from kernel.journal.group import GroupCommit, Pending, Tuning
 from kernel.journal.keys import rotation_statement
 from kernel.journal.opening import JournalFiles, open_ledger
@@ -71,7 +73,7 @@ class Journal(JournalView):
         return self._ledger.tree.note
 
     def append(self, draft: Draft) -> Pending:
-        return self._group.add(_prepared(draft, None))
+        return self._group.add(_prepared(draft))
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         self._subscribers.append(subscriber)
@@ -101,14 +103,17 @@ class Journal(JournalView):
         Raises: NotFound, where nothing has it; Invalid, where the journal itself needs it.
         """
         raw = raw_digest(digest)
-        kinds, blob = await self._do(lambda reader: (reader.kinds_of(raw), reader.blob(raw) is not None))
+        erased, blob = await self._do(lambda reader: (reader.entries_of(raw), reader.blob(raw) is not None))
+        kinds = sorted({row[4] for row in erased})
         if not kinds and not blob:
             raise NotFound(f"nothing has the digest {digest}", remedy="`oxios audit log --json` shows digests")
         if _KEPT & set(kinds):
             raise Invalid(f"{digest} is a {kinds[0]} record", remedy="the journal needs it to be verified")
         was = [*kinds, "blob"] if blob else kinds
         payload: JsonObject = {"digest": digest, "reason": reason, "was": was}
-        return await self._group.add(_prepared(Draft(by, SYSTEM_STREAM, "blob.erased", payload), raw))
+        words = await self._do(lambda reader: forgetting(reader, erased, self._ledger.projectors))
+        prepared = _prepared(Draft(by, SYSTEM_STREAM, "blob.erased", payload))
+        return await self._group.add(replace(prepared, erase=raw, changes=tuple(words)))
 
     async def rotate_key(self, by: Principal = KERNEL) -> Entry:
         """Sign with a new key from now on; the old one signs over to it. Raises: JournalDown."""
@@ -184,7 +189,7 @@ async def open_journal(
         await journal.close()
 
 
-def _prepared(draft: Draft, erase: bytes | None) -> Prepared:
+def _prepared(draft: Draft) -> Prepared:
     payload = codec.canonical(draft.payload)
     if len(payload) > ENTRY_PAYLOAD_BYTES_MAX:
         raise LimitExceeded(
@@ -198,4 +203,4 @@ def _prepared(draft: Draft, erase: bytes | None) -> Prepared:
                 remedy="keep it as a file of the workspace and record its digest",
             )
     blobs = tuple((codec.digest_of(content), content) for content in draft.blobs)
-    return Prepared(draft, payload, codec.digest_of(payload), blobs, erase)
+    return Prepared(draft, payload, codec.digest_of(payload), blobs)

@@ -36,6 +36,8 @@ class Prepared:
     digest: bytes
     blobs: tuple[tuple[bytes, bytes], ...]
     erase: bytes | None = None
+    changes: tuple[RowChange, ...] = ()
+    """To derived tables, beside what its projector makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Ledger:
         self._head = head
         self._checkpoints = checkpoints
         self._clock = clock
-        self._projectors = projectors
+        self.projectors = projectors
         self._writer: StoreWriter | None = None
         self._tree = TreeRow()
         self._frontier = Frontier()
@@ -95,7 +97,7 @@ class Ledger:
             entries=rows,
             blobs=[blob for one in group for blob in one.blobs],
             chunks=chunks,
-            changes=self._project(entries),
+            changes=[*self._project(entries), *(change for one in group for change in one.changes)],
             erase=[one.erase for one in group if one.erase is not None],
         )
         self._attempt = (tree, entries)
@@ -178,7 +180,7 @@ class Ledger:
     def _project(self, entries: Sequence[Entry]) -> list[RowChange]:
         changes: list[RowChange] = []
         for entry in entries:
-            projector = self._projectors.get(entry.kind)
+            projector = self.projectors.get(entry.kind)
             if projector is not None:
                 changes.extend(projector(entry))
         return changes

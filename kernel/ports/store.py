@@ -162,8 +162,8 @@ class StoreReader(Protocol):
 
     def blobs(self) -> Iterator[tuple[bytes, bytes]]: ...
 
-    def kinds_of(self, digest: bytes) -> list[str]:
-        """The kinds of the entries whose payload has this digest and is still there."""
+    def entries_of(self, digest: bytes) -> list[EntryRow]:
+        """The entries whose payload has this digest and is still there, in order of seq."""
         ...
 
     def damages(self) -> list[str]:

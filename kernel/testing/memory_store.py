@@ -140,9 +140,9 @@ class _Reader:
             found = sorted(self._tables.blobs.items())
         yield from found
 
-    def kinds_of(self, digest: bytes) -> list[str]:
+    def entries_of(self, digest: bytes) -> list[EntryRow]:
         with self._store.lock:
-            return sorted({row[4] for row in self._sorted() if row[5] == digest and row[8] is not None})
+            return [row for row in self._sorted() if row[5] == digest and row[8] is not None]
 
     def damages(self) -> list[str]:
         return []

@@ -9,13 +9,16 @@ from typing import Any
 import anyio
 import pytest
 
+from kernel.boot import projectors
 from kernel.directive import Budget
 from kernel.errors import AccessDenied, Conflict, Invalid, OxiosError, ProviderDown
 from kernel.ids import RunId, agent
+from kernel.journal.entry import SYSTEM_STREAM
 from kernel.ports.provider import Usage
 from kernel.runtime.history import read_history
 from kernel.runtime.replay import replay, same_state
 from kernel.testing.provider import Turn, call, calls, say
+from tests.journal_world import audit, database
 from tests.world import OWNER, World, open_world
 
 pytestmark = pytest.mark.anyio
@@ -196,3 +199,31 @@ async def test_a_run_forks_before_what_was_erased(tmp_path: Path) -> None:
         assert (await world.kernel.runs.wait(fork)).output == "again"
         with pytest.raises(Invalid, match="erased"):
             await world.kernel.supervisor.fork(run, by=OWNER, step=2)
+
+
+async def test_words_that_are_erased_leave_the_derived_tables_too(tmp_path: Path) -> None:
+    """The goal is in no list and nowhere in the database any more; the run is listed still, and all verifies."""
+    secret = "tell nobody about the blue door"
+    async with open_world(tmp_path, [say("done")]) as world:
+        run = await world.start(secret)
+        await world.kernel.runs.wait(run)
+        for kind, stream in (("run.started", run), ("call.intent", SYSTEM_STREAM)):
+            for entry in await world.kernel.journal.read(stream=stream, kind=kind):
+                if secret in str(entry.payload):
+                    await world.kernel.journal.erase(entry.digest, OWNER, "private")
+        rows = await world.kernel.journal.rows("runs", {"id": run})
+        assert (rows[0]["goal"], rows[0]["status"]) == ("", "finished")
+    assert secret.encode() not in database(tmp_path / "home").read_bytes()
+    report = audit(tmp_path / "home", projectors=projectors({}))
+    assert report.findings == []
+
+
+async def test_an_approval_whose_question_was_erased_is_listed_without_it(tmp_path: Path) -> None:
+    """Who was asked and what was answered stays."""
+    async with open_world(tmp_path, [call("exec", command="echo blue-door"), say("done")]) as world:
+        run = await world.start(approve="manual")
+        await world.kernel.runs.wait(run)
+        asked = (await world.entries(run, "approval.asked"))[0]
+        await world.kernel.journal.erase(asked.digest, OWNER, "private")
+        (row,) = await world.kernel.approvals.listed()
+        assert (row.status, row.question.target, row.run) == ("denied", "", run)

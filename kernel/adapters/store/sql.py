@@ -192,9 +192,10 @@ class SqlReader:
             yield from rows
             last = rows[-1][0]
 
-    def kinds_of(self, digest: bytes) -> list[str]:
-        sql = f"SELECT DISTINCT kind FROM entries WHERE digest = {self._dialect.mark} AND payload IS NOT NULL"  # noqa: S608 -- marks
-        return [row[0] for row in self._all(sql, (digest,))]
+    def entries_of(self, digest: bytes) -> list[EntryRow]:
+        where = f"digest = {self._dialect.mark} AND payload IS NOT NULL"
+        sql = f"SELECT {_ENTRY_LIST} FROM entries WHERE {where} ORDER BY seq"  # noqa: S608 -- fixed names and marks
+        return self._all(sql, (digest,))
 
     def damages(self) -> list[str]:
         with self._dialect.failures("check the journal"):
