@@ -27,6 +27,7 @@ from ouroboros.assess import Assess, Clarify, Conversation, Task, numbered
 from ouroboros.crystallize import Crystallize, verbatim
 from ouroboros.evolve import Bounds, best, evolves
 from ouroboros.execute import Kernel as RunsKernel
+from ouroboros.judge import Judge
 from ouroboros.nodes import KernelModel, Node
 from ouroboros.phases import Accepting, Confirm, Evolving, Execute, Person, Reviewing, seed_of, spent_of
 from ouroboros.review import needs_review
@@ -209,7 +210,7 @@ class Cycle:
             case "execute":
                 return Execute(self.kernel, self.session, turn.generations[-1], persona, self._context(turn))
             case "review":
-                return Reviewing(self.kernel, turn.generations[-1])
+                return Reviewing(self.kernel, turn.generations[-1], Judge(self.model()))
             case _:
                 return Evolving(turn.generations[-1], self._bounds(), now_us)
 

@@ -22,6 +22,7 @@ from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
 from kernel.persona import Persona
 from kernel.ports.provider import Usage
+from ouroboros.judge import Judge
 from ouroboros.review import Caller, Review, needs_review
 from ouroboros.seed import Seed
 from ouroboros.seedbook import SeedBook, record_seed
@@ -214,14 +215,19 @@ async def asks_for_review(kernel: Kernel, run: RunId) -> bool:
         return False
 
 
-async def review(kernel: Kernel, seed: Seed, run: RunId, state: RunOutcome) -> Verdict | None:
-    """Review a finished run; None where the seed asks for nothing that could be reviewed."""
+async def review(
+    kernel: Kernel, seed: Seed, run: RunId, state: RunOutcome, judge: Judge | None = None
+) -> Verdict | None:
+    """Review a finished run; None where the seed asks for nothing that could be reviewed.
+
+    `judge` decides the sentences that no program decides; without one they stay unjudged.
+    """
     if not needs_review(seed):
         return None
     mounts = state.env.mounts
     handle = kernel.handle(state.owner, run=run, mounts=mounts)
     read_only = bool(mounts) and mounts[0].mode == "ro"
-    return await Review(kernel.journal, handle, state.owner, run, read_only).verdict(seed, state.output)
+    return await Review(kernel.journal, handle, state.owner, run, read_only, judge).verdict(seed, state.output)
 
 
 class _Relay:

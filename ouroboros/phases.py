@@ -18,6 +18,7 @@ from kernel.jsontypes import JsonObject, JsonValue
 from kernel.persona import Persona
 from ouroboros.evolve import Bounds, evolve, evolves
 from ouroboros.execute import Commission, Kernel, RunOutcome, begin, review
+from ouroboros.judge import Judge
 from ouroboros.seed import Seed, SeedSpec
 from ouroboros.session import Generation, Session, Turn
 from ouroboros.verdict import Verdict
@@ -135,6 +136,7 @@ class Reviewing:
 
     kernel: Kernel
     generation: Generation
+    judge: Judge
     phase: str = "review"
 
     async def prep(self) -> RunOutcome:
@@ -143,7 +145,7 @@ class Reviewing:
     async def exec(self, inputs: RunOutcome) -> Verdict | None:
         if inputs.verdict is not None:
             return Verdict.read(inputs.verdict)
-        return await review(self.kernel, self.generation.seed, RunId(self.generation.run), inputs)
+        return await review(self.kernel, self.generation.seed, RunId(self.generation.run), inputs, self.judge)
 
     async def post(self, inputs: RunOutcome, outcome: Verdict | None) -> JsonObject:  # noqa: ARG002 -- the node's form
         return {"run": self.generation.run, "verdict": outcome.json() if outcome else None}

@@ -27,8 +27,10 @@ from kernel.jsontypes import JsonValue
 from kernel.pattern import finds
 from kernel.syscalls.declare import ToolResult
 from ouroboros.criteria import Criterion, parse_criterion
+from ouroboros.judge import Judge
 from ouroboros.schema import json_of, schema_gaps
 from ouroboros.seed import Seed
+from ouroboros.seedbook import read_stream
 from ouroboros.verdict import Finding, Verdict
 
 VERDICT: Final = "review.verdict"
@@ -85,6 +87,8 @@ class Review:
     run: RunId
     read_only: bool = False
     """The workspace may not be written, so commands must not ask for it."""
+    judge: Judge | None = None
+    """Decides what no program decides, over what the journal shows."""
 
     async def verdict(self, seed: Seed, output: str) -> Verdict:
         """Check every criterion, in order, and record the verdict in the run's stream.
@@ -103,9 +107,19 @@ class Review:
             replace(finding, evidence=tuple(evidence.seqs[part]) or (spoken if about_output else ()))
             for finding, part, about_output in judged
         )
-        verdict = Verdict.of(findings)
+        verdict = Verdict.of(await self._judged(seed, findings))
         await self.journal.append(Draft(self.owner, self.run, VERDICT, verdict.json()))
         return verdict
+
+    async def _judged(self, seed: Seed, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """The same findings, those that no program decided judged where somebody is there to judge."""
+        left = [place for place, finding in enumerate(findings) if finding.status == "unjudged"]
+        if self.judge is None or not left:
+            return findings
+        entries = await read_stream(self.journal, self.run)
+        judged = await self.judge.findings(seed.goal, [findings[place].criterion for place in left], entries)
+        by_place = dict(zip(left, judged, strict=True))
+        return tuple(by_place.get(place, finding) for place, finding in enumerate(findings))
 
     async def _one(
         self, criterion: Criterion, seed: Seed, output: str, evidence: _Evidence

@@ -18,12 +18,23 @@ from ouroboros.seed import Seed
 
 CREATED: Final = "seed.created"
 _GOAL_CHARS_MAX: Final = 500
+_PAGE: Final = 1_000
 
 
 async def record_seed(journal: Appender, seed: Seed, by: Principal, source: str) -> None:
     """Raises: JournalDown, LimitExceeded (larger than one entry may be)."""
     payload = {"seed": seed.payload(), "digest": seed.digest, "source": source}
     await journal.append(Draft(by, SYSTEM_STREAM, CREATED, payload))
+
+
+async def read_stream(journal: Reader, stream: str, kind: str | None = None) -> list[Entry]:
+    """Every entry of a stream, oldest first."""
+    entries: list[Entry] = []
+    while True:
+        page = await journal.read(stream=stream, kind=kind, after=entries[-1].seq if entries else 0, limit=_PAGE)
+        entries.extend(page)
+        if len(page) < _PAGE:
+            return entries
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ from kernel.journal.entry import Draft, Entry
 from kernel.journal.projection import Projector, Scalar, Upsert
 from kernel.jsontypes import JsonObject, JsonValue
 from ouroboros import session as words
+from ouroboros.seedbook import read_stream
 from ouroboros.session import Session, fold
 
 NAME_CHARS_MAX: Final = 80
 LISTED_MAX: Final = 1_000
 _OPENING_CHARS_MAX: Final = 200
 _SNIPPET_CHARS: Final = 60
-_PAGE: Final = 1_000
 _ID: Final = re.compile(r"s[0-9a-z]{9}-[0-9a-z]{7}")
 
 
@@ -134,16 +134,6 @@ class SessionBook:
             if snippet:
                 return snippet
         return ""
-
-
-async def read_stream(journal: Reader, stream: str, kind: str | None = None) -> list[Entry]:
-    """Every entry of a stream, oldest first."""
-    entries: list[Entry] = []
-    while True:
-        page = await journal.read(stream=stream, kind=kind, after=entries[-1].seq if entries else 0, limit=_PAGE)
-        entries.extend(page)
-        if len(page) < _PAGE:
-            return entries
 
 
 def _snippet(text: str, wanted: str) -> str:
