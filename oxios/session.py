@@ -50,7 +50,7 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
 
     from kernel.boot import open_kernel  # noqa: PLC0415 -- the kernel's imports are most of a command's start
     from kernel.gate.asker import Nobody  # noqa: PLC0415 -- as above
-    from ouroboros.seedbook import PROJECTORS  # noqa: PLC0415 -- as above
+    from ouroboros.projection import PROJECTORS  # noqa: PLC0415 -- as above
 
     settings = settings_for(args)
 
