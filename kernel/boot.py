@@ -8,7 +8,7 @@ for whatever reason, live runs are recorded as interrupted and the journal is fl
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
+from kernel.adapters.providers import discover as servers
 from kernel.adapters.providers.registry import make_provider
 from kernel.adapters.sandbox.bubblewrap import BubblewrapSandbox
 from kernel.adapters.store.sqlite import SqliteStore
@@ -54,7 +55,7 @@ from kernel.journal.log import Journal, open_journal
 from kernel.journal.projection import Projector
 from kernel.jsontypes import JsonValue
 from kernel.observe import configuration
-from kernel.ports.provider import Price, Provider, ProviderConfig, Waits
+from kernel.ports.provider import Found, Price, Provider, ProviderConfig, Waits
 from kernel.ports.sandbox import Sandbox
 from kernel.ports.store import Store
 from kernel.process import projection as runs_projection
@@ -240,6 +241,16 @@ def provider_config(name: str, one: ProviderSettings) -> ProviderConfig:
     own = KEY_VARIABLES.get(one.kind, "") if one.base_url == ADDRESSES.get(one.kind) else ""
     waits = Waits(one.connect_s, one.first_byte_s, one.idle_s)
     return ProviderConfig(name, one.kind, one.base_url, one.key_env or own, waits=waits)
+
+
+async def local_servers() -> Sequence[Found]:
+    """The model servers that answer on this machine. Raises: nothing."""
+    return await servers.local_servers()
+
+
+async def offered_models(settings: Settings, name: str, environ: Mapping[str, str]) -> Sequence[str]:
+    """What a configured provider lists for its key. Raises: KeyRefused and the other refusals, ProviderDown."""
+    return await servers.offered_models(provider_config(name, settings.providers[name]), environ)
 
 
 def prices(settings: Settings) -> dict[str, Price]:

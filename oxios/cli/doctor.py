@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     import anyio  # noqa: PLC0415 -- `oxios --help` starts without it
 
     from oxios.checkup import checks, mend  # noqa: PLC0415 -- as above
+    from oxios.local_models import local_models  # noqa: PLC0415 -- as above
 
     settings = settings_for(args)
     if args.fix:
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             say(done, args)
 
     async def all_of_them() -> list[Check]:
-        return [check async for check in checks(settings)]
+        return [*[check async for check in checks(settings)], await local_models(settings)]
 
     found = anyio.run(all_of_them)
     fails = sum(check.status == "fail" for check in found)
