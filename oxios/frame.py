@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kernel.settings import Settings
-    from oxios.paint import Curtain
+    from oxios.curtain import Curtain
 
     _SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- no public name  # pyright: ignore[reportPrivateUsage] -- as said
 else:

@@ -8,11 +8,10 @@ what is not printable is shown as its escape. rich is imported for a terminal on
 from __future__ import annotations
 
 import argparse
-import sys
-from collections import deque
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final, Literal, TypeAlias
 
+from oxios.curtain import Curtain
 from oxios.frame import colour_wanted
 
 if TYPE_CHECKING:
@@ -32,49 +31,13 @@ _RICH: Final[dict[Style, str]] = {
 }
 
 
-HELD_LINES_MAX: Final = 1_000
-
-
-class Curtain:
-    """Holds lines back while a question stands: the newest HELD_LINES_MAX of them, and says how many fell out."""
-
-    def __init__(self) -> None:
-        self._drawn = False
-        self._held: deque[Callable[[], None]] = deque(maxlen=HELD_LINES_MAX)
-        self._lost = 0
-
-    def show(self, line: Callable[[], None]) -> None:
-        """Show a line now, or once the curtain is open again."""
-        if not self._drawn:
-            line()
-            return
-        self._lost += len(self._held) == HELD_LINES_MAX
-        self._held.append(line)
-
-    def behind(self, paint: Paint) -> Paint:
-        """`paint`, whose lines wait while the curtain is drawn."""
-        return lambda pieces: self.show(lambda: paint(pieces))
-
-    def draw(self) -> None:
-        self._drawn = True
-
-    def open(self) -> None:
-        """Show what was held back, in order."""
-        self._drawn = False
-        held, lost = tuple(self._held), self._lost
-        self._held.clear()
-        self._lost = 0
-        if lost:
-            sys.stderr.write(f"  … {lost} lines are left out here\n")
-        for line in held:
-            line()
-
-
 def painter(args: argparse.Namespace, stream: IO[str]) -> Paint:
     """A call that writes one line to `stream`; behind the curtain of this command, where it has one."""
     paint = _styled(_console(stream)) if colour_wanted(args, stream) else _plain(stream)
     curtain: Curtain | None = getattr(args, "curtain", None)
-    return curtain.behind(paint) if curtain is not None else paint
+    if curtain is None:
+        return paint
+    return lambda pieces: curtain.show(lambda: paint(pieces))
 
 
 def one_line(text: str, chars_max: int) -> str:

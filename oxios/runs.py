@@ -199,7 +199,8 @@ def run_json(state: RunState, *, locked: bool = True) -> dict[str, Any]:
         "resumes": state.resumes,
         "verdict": state.verdict,
         "steps": [
-            {"tool": step.tool, "arguments": step.arguments, "ok": step.ok, "text": step.text} for step in state.steps
+            {"call": step.call, "tool": step.tool, "arguments": step.arguments, "ok": step.ok, "text": step.text}
+            for step in state.steps
         ],
         "pending": [{"call": call.id, "tool": call.tool, "status": call.status} for call in state.pending],
     }
@@ -267,7 +268,7 @@ def _print_run(state: RunState, *, locked: bool) -> None:
     for number, step in enumerate(state.steps, start=1):
         mark = "ok    " if step.ok else "failed"
         arguments, text = one_line(step.arguments, _GOAL_CHARS), one_line(step.text, _GOAL_CHARS)
-        print(f"{number:>4}  {mark}  {step.tool} {arguments}  {text}")
+        print(f"{number:>4}  {mark}  {step.tool} {arguments}  {text}  ({step.call})")
     for call in state.pending:
         print(f"      {call.status}  {call.tool} {one_line(call.arguments, _GOAL_CHARS)}  ({call.id})")
     if state.output:

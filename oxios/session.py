@@ -98,7 +98,7 @@ def _let_go_of_the_terminal() -> None:
 
 def _terminal(args: argparse.Namespace) -> Asker:
     """The terminal as asker; what is painted for this command from now on waits while a question stands."""
-    from oxios.paint import Curtain  # noqa: PLC0415 -- as above
+    from oxios.curtain import Curtain  # noqa: PLC0415 -- as above
     from oxios.prompt import TerminalAsker  # noqa: PLC0415 -- as above
 
     args.curtain = curtain = Curtain()

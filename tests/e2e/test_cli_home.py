@@ -86,6 +86,16 @@ def test_runs_are_found_by_status_beyond_the_newest(used: Place) -> None:
     assert [row["id"] for row in listed] == [paused["run"]]
 
 
+def test_what_a_run_shows_is_enough_to_undo_it(used: Place) -> None:
+    """`runs show` names each call by the id that `undo` takes; undone, the file is as before."""
+    run = json.loads(used.oxios("runs", "list", "--json").stdout)[0]["id"]
+    (step,) = json.loads(used.oxios("runs", "show", run, "--json").stdout)["steps"]
+    assert f"({step['call']})" in used.oxios("runs", "show", run).stdout
+    assert (used.work / "a.txt").exists()
+    assert used.oxios("undo", step["call"]).returncode == 0
+    assert not (used.work / "a.txt").exists()
+
+
 def _mounted(folder: Path, size: str) -> bool:
     folder.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from oxios.curtain import HELD_LINES_MAX, Curtain
 from oxios.frame import say
-from oxios.paint import HELD_LINES_MAX, Curtain, painter
+from oxios.paint import painter
 
 
 def _shown(text: str) -> list[str]:
