@@ -38,7 +38,7 @@ _STUCK: Final[Sequence[Reply]] = [[("fails", "x")] for _ in range(8)]
 _SCRIPTS: Final = {"plain": _PLAIN, "summary": _EMPTY_END, "empty": _EMPTY, "stuck": _STUCK}
 
 
-class _Death(Exception):  # noqa: N818 -- what it stands for: the end of a life
+class _Death(Exception):
     """The process is gone, or the run's scope was cancelled."""
 
 
@@ -55,6 +55,11 @@ class Life:
     async def ask(self, state: RunState, purpose: Purpose) -> None:
         self.record(state, "model.request", {"purpose": purpose} if purpose != "turn" else {})
         self._meanwhile(state)
+        if self.chance.random() < self.trouble / 2:
+            self.record(state, "model.failed", {"code": "context_overflow"})
+            self._take_out(state)
+            await self.ask(state, purpose)
+            return
         if self.chance.random() < self.trouble:
             self.record(state, "model.failed", {"code": "provider_down"})
             self.record(state, "run.paused", {"note": "down", "code": "provider_down"})
@@ -71,6 +76,16 @@ class Life:
         self.record(state, "model.reply", payload)  # pyright: ignore[reportArgumentType] -- JSON all the same
         if calls and self.chance.random() < self.trouble:
             self._say(state, "run.steered", {"text": "of your budget", "by": "budget"}, agent(RUN))
+
+    def _take_out(self, state: RunState) -> None:
+        """Older messages, whether or not a model sums them up."""
+        if self.chance.random() < 0.5:
+            self.record(state, "model.request", {"purpose": "compaction", "by": "context"})
+            if self.chance.random() < 0.5:
+                self.record(state, "model.failed", {"purpose": "compaction", "code": "down", "by": "context"})
+            else:
+                self.record(state, "model.reply", {"purpose": "compaction", "text": "sum", "by": "context"})
+        self.record(state, "context.compacted", {"end": 2, "summary": "sum", "by": "context"})
 
     async def call(self, state: RunState, call: CallState) -> None:
         self._meanwhile(state)
