@@ -35,7 +35,8 @@ def _require_whole(place: Place, run: str) -> None:
 
 def test_a_question_that_a_crash_left_standing_is_asked_again(place: Place) -> None:
     """Nothing was done, the old question has expired, and the new answer lets the call through once."""
-    with in_terminal(["seed", "submit", "run `echo x >> ran.log`", "--approve", "manual"], cwd=place.work, env=place.env) as first:  # fmt: skip # noqa: E501
+    words = ["seed", "submit", "run `echo x >> ran.log`", "--approve", "manual"]
+    with in_terminal(words, cwd=place.work, env=place.env) as first:
         first.see(ASKED)
         first.stop(signal.SIGKILL)
         assert first.end()[0] == -signal.SIGKILL
