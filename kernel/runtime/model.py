@@ -60,7 +60,8 @@ class ModelDesk:
         if provider is None or not rest:
             raise NotFound(
                 f"{model!r} names no configured model",
-                remedy=f"write PROVIDER/MODEL, PROVIDER one of {', '.join(sorted(self.providers))}",
+                remedy=f"write PROVIDER/MODEL, PROVIDER one of {', '.join(sorted(self.providers))}; "
+                "`oxios onboard` and `oxios config set providers.NAME.base_url URL` add one",
             )
         return provider, rest
 
