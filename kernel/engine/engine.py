@@ -223,7 +223,10 @@ class Asking:
 
     def slot(self, step: Try, tokens: int) -> AbstractAsyncContextManager[None]:
         """A place in the provider's lane: taken before the permit, held until the reply is whole."""
-        return self._lanes[step.provider].slot(tokens)
+        return self.lane(step).slot(tokens)
+
+    def lane(self, step: Try) -> Lane:
+        return self._lanes[step.provider]
 
 
 def no_model(model: str, providers: Mapping[str, Provider]) -> NotFound:

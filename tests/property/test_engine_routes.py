@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TypeAlias
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.engine.failures import RULES, FailureClass
 from kernel.engine.money import cost, cost_at_most
-from kernel.engine.plan import STEPS_MAX, Compact, GiveUp, Try, Wait
+from kernel.engine.plan import STEPS_MAX, Compact, GiveUp, Wait
 from kernel.engine.retry import ATTEMPTS_MAX
 from kernel.engine.routes import CANDIDATES_MAX, Candidate, Chosen, Gate, candidates, decide
-from kernel.errors import Invalid, ProviderDown
+from kernel.errors import Invalid, OxiosError, ProviderDown
 from kernel.ports.provider import (
     ContentRefused,
     ContextOverflow,
@@ -74,6 +77,8 @@ def test_candidates_are_each_named_once(model: str, own: list[str], everybody: l
     assert found[0] == ("c/m" if phased else model or "b/m")
 
 
+Outcomes: TypeAlias = list[tuple[OxiosError, float, bool, int]]
+
 steps = st.lists(
     st.tuples(st.sampled_from(ERRORS), st.floats(0, 400), st.booleans(), st.integers(0, 20)), min_size=1, max_size=80
 )
@@ -81,7 +86,7 @@ steps = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(MODELS), unique=True, max_size=4), steps, st.floats(0, 600))
-def test_every_plan_ends_and_uses_no_gated_key(models: list[str], outcomes: list, wait_s: float) -> None:
+def test_every_plan_ends_and_uses_no_gated_key(models: list[str], outcomes: Outcomes, wait_s: float) -> None:
     """Over any failures, times and other runs: every attempt was open, bounded in number, and the plan gives up."""
     desk = Desk(wait_s=wait_s)
     for _ in range(2):
@@ -133,18 +138,13 @@ prices = st.builds(
     st.none() | st.integers(0, 10**8),
     st.integers(0, 10**6),
 )
-tiered = st.builds(
-    lambda price, tiers: Price(
-        price.input_micro_usd,
-        price.output_micro_usd,
-        price.cached_micro_usd,
-        price.written_micro_usd,
-        price.request_micro_usd,
-        tuple(sorted(tiers, key=lambda tier: tier[0])),
-    ),
-    prices,
-    st.lists(st.tuples(st.integers(0, 10**6), prices), max_size=3),
-)
+
+
+def _tiered(price: Price, tiers: list[tuple[int, Price]]) -> Price:
+    return replace(price, tiers=tuple(sorted(tiers, key=lambda tier: tier[0])))
+
+
+tiered = st.builds(_tiered, prices, st.lists(st.tuples(st.integers(0, 10**6), prices), max_size=3))
 tokens = st.integers(0, 2_000_000)
 
 

@@ -114,7 +114,7 @@ def test_a_model_with_dots_is_set_by_flag_too(tmp_path: Path) -> None:
 
 def test_a_routed_model_without_its_provider_is_refused(tmp_path: Path) -> None:
     """A fallback that could never answer is said when the settings are read."""
-    with pytest.raises(SettingsInvalid, match="routing.fallbacks: no provider 'gone'"):
+    with pytest.raises(SettingsInvalid, match="no provider 'gone'"):
         settings(tmp_path, '[routing]\nfallbacks = ["gone/x"]\n')
 
 

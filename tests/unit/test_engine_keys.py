@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,7 @@ def sources(tmp_path: Path, environ: Mapping[str, str], ring: str | None = None)
     ],
 )
 def test_the_first_source_that_has_a_key_wins(
+    *,
     tmp_path: Path,
     settings: ProviderSettings,
     environ: dict[str, str],
@@ -164,21 +165,22 @@ def _altered(folder: Path) -> None:
     (folder / "providers.json").write_text(json.dumps(kept))
 
 
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (_moved, "altered or moved"),
-        (_altered, "altered or moved"),
-        (lambda folder: (folder / "providers.json").write_text("{"), "damaged"),
-        (lambda folder: (folder / "providers.json").write_text("[1]"), "damaged"),
-        (lambda folder: (folder / "providers.json").chmod(0o644), "open to other users"),
-        (lambda folder: (folder / "providers.key").chmod(0o640), "open to other users"),
-        (lambda folder: (folder / "providers.key").unlink(), "is missing"),
-        (lambda folder: (folder / "providers.key").write_text("!"), "damaged"),
-    ],
-)  # fmt: skip
-def test_a_damaged_or_open_file_is_refused(tmp_path: Path, spoil, said: str) -> None:
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "moved": (_moved, "altered or moved"),
+    "altered": (_altered, "altered or moved"),
+    "cut": (lambda folder: (folder / "providers.json").write_text("{"), "damaged"),
+    "odd": (lambda folder: (folder / "providers.json").write_text("[1]"), "damaged"),
+    "readable": (lambda folder: (folder / "providers.json").chmod(0o644), "open to other users"),
+    "opener readable": (lambda folder: (folder / "providers.key").chmod(0o640), "open to other users"),
+    "opener gone": (lambda folder: (folder / "providers.key").unlink(), "is missing"),
+    "opener broken": (lambda folder: (folder / "providers.key").write_text("!"), "damaged"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_damaged_or_open_file_is_refused(tmp_path: Path, how: str) -> None:
     """A moved, altered, broken or readable file is never used, and the error says what to do."""
+    spoil, said = SPOILT[how]
     vault = Vault(tmp_path / "keys")
     vault.add("x", "sk-x")
     vault.add("y", "sk-y")
