@@ -98,3 +98,18 @@ def run_row(entry: Entry) -> tuple[Upsert]:
     """A projector: each entry of a stream counts as a turn."""
     payload: JsonObject = entry.payload or {}
     return (Upsert("runs", {"id": entry.stream}, {"turns": int(str(payload["number"])), "updated_us": entry.time_us}),)
+
+
+def grown(home: Path) -> None:
+    """One entry more."""
+
+    async def main() -> None:
+        async with opened(home) as journal:
+            await journal.append(draft(1))
+
+    anyio.run(main)
+
+
+def without(home: Path, count: int) -> None:
+    """The newest `count` entries cut off."""
+    tamper(home, f"DELETE FROM entries WHERE seq > (SELECT max(seq) - {count} FROM entries)")

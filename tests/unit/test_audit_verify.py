@@ -10,14 +10,27 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kernel.errors import Conflict, JournalDown
+from kernel.errors import Conflict
 from kernel.journal import codec
 from kernel.journal.export import prove
 from kernel.journal.findings import Kind
 from kernel.journal.head import SLOT_BYTES
 from kernel.journal.merkle import leaf_hash
 from kernel.journal.note import Checkpoint, Signer
-from tests.journal_world import audit, database, draft, fill, found, keys, opened, run_row, sqlite_store, tamper
+from tests.journal_world import (
+    audit,
+    database,
+    draft,
+    fill,
+    found,
+    grown,
+    keys,
+    opened,
+    run_row,
+    sqlite_store,
+    tamper,
+    without,
+)
 
 ENTRIES = 600
 
@@ -195,35 +208,23 @@ def test_an_altered_tree_is_found(home: Path) -> None:
     assert (Kind.CHECKPOINT_FORGED, None) in found(audit(home))
 
 
-def _without(home: Path, count: int) -> None:
-    tamper(home, f"DELETE FROM entries WHERE seq > {ENTRIES - count}")
-
-
 def test_cut_off_entries_are_named(home: Path) -> None:
     """Deleting the newest rows is seen against the database's own signed tree."""
-    _without(home, 5)
+    without(home, 5)
     assert (Kind.TRUNCATED, ENTRIES - 4) in found(audit(home))
 
 
 def test_cutting_off_entries_and_tree_is_seen_from_outside(home: Path, pristine: Path) -> None:
     """Where the tree row is cut to fit, its signature no longer does, and the head outside knows better."""
-    _without(home, 5)
+    without(home, 5)
     tamper(home, f"UPDATE tree SET size = {ENTRIES - 5}")
     kinds = {kind for kind, _ in found(audit(home))}
     assert kinds >= {Kind.CHECKPOINT_FORGED, Kind.ROLLED_BACK}
 
 
-def _grown(home: Path) -> None:
-    async def main() -> None:
-        async with opened(home) as journal:
-            await journal.append(draft(1))
-
-    anyio.run(main)
-
-
 def test_an_older_database_is_known_as_such(home: Path, pristine: Path) -> None:
     """A database put back as it was, valid in itself, is behind the head and named as rolled back."""
-    _grown(home)
+    grown(home)
     assert audit(home).good
     shutil.copy2(database(pristine), database(home))
     assert found(audit(home)) == {(Kind.ROLLED_BACK, ENTRIES + 1)}
@@ -231,7 +232,7 @@ def test_an_older_database_is_known_as_such(home: Path, pristine: Path) -> None:
 
 def test_rolling_back_database_and_head_is_seen_by_the_checkpoints(home: Path, pristine: Path) -> None:
     """With the head put back too, the file of checkpoints still says that there was more."""
-    _grown(home)
+    grown(home)
     shutil.copy2(database(pristine), database(home))
     shutil.copy2(pristine / "journal" / "head", home / "journal" / "head")
     assert found(audit(home)) == {(Kind.ROLLED_BACK, ENTRIES + 1)}
@@ -239,7 +240,7 @@ def test_rolling_back_database_and_head_is_seen_by_the_checkpoints(home: Path, p
 
 def test_rolling_back_everything_is_seen_by_a_checkpoint_kept_elsewhere(home: Path, pristine: Path) -> None:
     """The whole folder put back is good by itself, and broken beside a checkpoint that somebody kept."""
-    _grown(home)
+    grown(home)
     reader = sqlite_store(home).reader()
     kept = reader.tree().note
     reader.close()
@@ -251,14 +252,14 @@ def test_rolling_back_everything_is_seen_by_a_checkpoint_kept_elsewhere(home: Pa
 
 def test_another_history_is_found_by_a_checkpoint_kept_elsewhere(home: Path, pristine: Path) -> None:
     """A history that went on differently from the same start, signed by the real key, contradicts the kept one."""
-    _grown(home)
+    grown(home)
     reader = sqlite_store(home).reader()
     kept = reader.tree().note
     reader.close()
     shutil.rmtree(home / "journal")
     shutil.copytree(pristine / "journal", home / "journal")
     for _ in range(2):
-        _grown(home)
+        grown(home)
     assert audit(home).good
     assert Kind.REWRITTEN in {kind for kind, _ in found(audit(home, witnessed=(kept,)))}
 
@@ -326,69 +327,6 @@ def test_a_report_stays_bounded(home: Path) -> None:
     report = audit(home)
     assert len(report.findings) == 100
     assert report.more >= ENTRIES - 100
-
-
-def _spoil(home: Path, older: Path, how: str) -> None:
-    head = home / "journal" / "head"
-    match how:
-        case "truncated":
-            _without(home, 2)
-        case "rolled back":
-            shutil.copy2(database(older), database(home))
-        case "no head":
-            head.unlink()
-        case "bent head":
-            head.write_bytes(b"x" * 8192)
-        case "bent tree":
-            tamper(home, "UPDATE tree SET peaks = zeroblob(length(peaks))")
-        case "forged note":
-            tamper(home, "UPDATE tree SET note = 'x'")
-        case "no database":
-            database(home).unlink()
-        case _:
-            shutil.rmtree(home / "keys")
-
-
-@pytest.mark.parametrize(
-    ("how", "named"),
-    [
-        ("truncated", "not what entry"),
-        ("rolled back", "cut off"),
-        ("no head", "head file .* is missing"),
-        ("bent head", "head file .* was altered"),
-        ("bent tree", "signs another tree"),
-        ("forged note", "forged or damaged"),
-        ("no database", "cut off"),
-        ("no key", "signing key .* missing"),
-    ],
-)
-def test_a_broken_journal_is_not_opened_for_writing(home: Path, pristine: Path, how: str, named: str) -> None:
-    """A kernel does not go on writing over a journal that was tampered with; it says what is wrong."""
-    _grown(home)
-    _spoil(home, pristine, how)
-    with pytest.raises(JournalDown, match=named) as refused:
-        _grown(home)
-    assert refused.value.remedy
-
-
-def test_another_history_under_the_same_head_is_not_opened(home: Path, pristine: Path) -> None:
-    """A longer database, signed by the real key, that does not continue what the head says, is refused."""
-    other = Path(shutil.copytree(pristine, home.parent / "other"))
-    _grown(home)
-    for _ in range(2):
-        _grown(other)
-    shutil.copy2(database(other), database(home))
-    with pytest.raises(JournalDown, match="not those that the head"):
-        _grown(home)
-
-
-def test_a_torn_checkpoint_is_repaired_at_the_next_start(home: Path) -> None:
-    """A record cut off by a crash is reported until the journal is opened again, and then gone."""
-    with (home / "journal" / "checkpoints").open("a") as file:
-        file.write("oxios/12")
-    assert found(audit(home)) == {(Kind.CHECKPOINT_FORGED, None)}
-    _grown(home)
-    assert audit(home).good
 
 
 @pytest.mark.parametrize(
