@@ -138,7 +138,13 @@ class Egress:
 
         Another host or port needs its own capability; https never becomes http.
         """
-        target = resolve_url(UrlClaim(urljoin(came_from.url, url)))
+        try:
+            meant = urljoin(came_from.url, url)
+        except ValueError as why:
+            return _denied(
+                f"{came_from.host} redirects to {url[:80]!r}, which is no URL ({why})", "fetch another address"
+            )
+        target = resolve_url(UrlClaim(meant))
         if isinstance(target, Denied):
             return target
         if came_from.scheme == "https" and target.scheme == "http":

@@ -63,6 +63,8 @@ def resolve_path(claim: PathClaim, mounts: tuple[Mount, ...], denied: tuple[str,
         return _denied(error.message, error.remedy)
     if isinstance(found, Denied):
         return found
+    if not _is_text(found.real):
+        return _denied(f"{claim.path!r} leads to a name that is not UTF-8", "rename it with exec, then use that name")
     return check_real(found.real, claim.right, mounts, denied, written=claim.path) or found
 
 
@@ -223,6 +225,17 @@ def _mount_of(real: str, mounts: tuple[Mount, ...]) -> Mount | None:
 
 def _tidy(written: str) -> str:
     return "/" + "/".join(part for part in written.split("/") if part and part != ".")
+
+
+def _is_text(real: str) -> bool:
+    """False for a file name of other bytes than UTF-8: neither the journal nor a model could name it."""
+    if real.isascii():
+        return True
+    try:
+        real.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _flaw(written: str) -> Denied | None:

@@ -220,8 +220,9 @@ class Dispatcher:
     def _outcome(
         self, caller: Caller, request: Request, result: ToolResult, error: OxiosError | None, started_s: float
     ) -> Answered:
-        text = scrub(error.explain() if error else result.text)
-        encoded = text.encode()
+        # A stranger's text may hold half a surrogate pair, which no UTF-8 can carry.
+        encoded = scrub(error.explain() if error else result.text).encode(errors="replace")
+        text = encoded.decode()
         blobs = result.blobs
         payload: dict[str, JsonValue] = {
             "call": request.call,
@@ -239,7 +240,14 @@ class Dispatcher:
             payload["error"] = error.code
         if result.data:
             payload["data"] = result.data
-        durable = self.journal.append(Draft(caller.principal, caller.stream, "call.outcome", payload, blobs))
+        try:
+            durable = self.journal.append(Draft(caller.principal, caller.stream, "call.outcome", payload, blobs))
+        except Invalid as unfit:
+            # What a body returned must not end the run: that it did is recorded, and why the rest is not.
+            told = f"{request.syscall.name} ran, and what it returned cannot be recorded: {unfit.explain()}"
+            payload = {name: payload[name] for name in ("call", "tool", "ms")} | {"ok": False, "text": told}
+            payload["error"] = unfit.code
+            durable = self.journal.append(Draft(caller.principal, caller.stream, "call.outcome", payload))
         return Answered("call.outcome", payload, durable, result=result, error=error)
 
 

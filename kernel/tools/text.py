@@ -88,6 +88,11 @@ def clip_bytes(text: str, bytes_max: int) -> str:
     return text if len(raw) <= bytes_max else raw[:bytes_max].decode("utf-8", errors="ignore")
 
 
+def whole(text: str) -> str:
+    """The text with a question mark for each half of a surrogate pair, which no UTF-8 can carry."""
+    return text.encode(errors="replace").decode()
+
+
 def as_bytes(content: str) -> bytes:
     """Raises: Invalid, where the text is longer than a file may be."""
     raw = content.encode("utf-8")

@@ -28,7 +28,7 @@ from kernel.gate.egress import Egress
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import UrlClaim, UrlTarget
 from kernel.tools.html import readable
-from kernel.tools.text import SHOWN_BYTES_MAX, binary_kind, clip_bytes
+from kernel.tools.text import SHOWN_BYTES_MAX, binary_kind, clip_bytes, whole
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -131,7 +131,7 @@ async def _one_hop(target: UrlTarget) -> Fetched | str:
         ):
             location = response.headers.get("Location")
             if response.status in _REDIRECTS and location:
-                return location
+                return whole(location)
             return await _read(response, target.url)
     except aiohttp.ClientError as error:
         raise Unavailable(
@@ -200,7 +200,8 @@ def _decoded(fetched: Fetched) -> str:
     declared = _META_CHARSET.search(fetched.body[:2048])
     for charset in (fetched.charset, declared[1].decode("ascii") if declared else "", "utf-8"):
         try:
-            return fetched.body.decode(charset or "utf-8")
-        except (LookupError, UnicodeDecodeError):
+            text = fetched.body.decode(charset or "utf-8")
+        except (LookupError, UnicodeError):
             continue
+        return whole(text)  # some codecs, and a server may name any, make half a surrogate pair
     return fetched.body.decode("utf-8", errors="replace")

@@ -32,7 +32,7 @@ from kernel.jsontypes import JsonObject, JsonValue
 from kernel.settings.tree import SearchSettings, Settings
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import NameClaim
-from kernel.tools.text import clip_bytes
+from kernel.tools.text import clip_bytes, whole
 
 RESULTS_MAX: Final = 50
 PAGE_RESULTS: Final = 10
@@ -186,7 +186,7 @@ def _results(answer: JsonObject, engine: _Engine) -> list[JsonValue]:
     kept: list[JsonValue] = [
         {
             "title": _line(one.get("title"), _TITLE_CHARS),
-            "url": str(one.get("url"))[:_URL_CHARS],
+            "url": whole(str(one.get("url"))[:_URL_CHARS]),
             "snippet": _line(one.get(engine.snippet), _SNIPPET_CHARS),
         }
         for one in rows
@@ -197,7 +197,7 @@ def _results(answer: JsonObject, engine: _Engine) -> list[JsonValue]:
 
 def _line(value: JsonValue, chars_max: int) -> str:
     """One line of plain text: engines mark the words they found with tags."""
-    return " ".join(unescape(_TAG.sub("", str(value or ""))).split())[:chars_max]
+    return whole(" ".join(unescape(_TAG.sub("", str(value or ""))).split())[:chars_max])
 
 
 def _page(search: str, results: list[JsonValue], page: int) -> str:
