@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KIND: Final = "vendor"
 ModelMaker: TypeAlias = "Callable[[str, str], Model]"
 """A model by pydantic-ai's name of it and a key, or "" for the SDK's own."""
+ANYWHERE: Final = "*:443"
 _CLOSE_S: Final = 2.0
 
 T = TypeVar("T")
@@ -58,8 +59,8 @@ class VendorProvider:
 
     @property
     def endpoint(self) -> str:
-        """Not known before a model is named."""
-        return ""
+        """Any host: which one, is not known before a model is named."""
+        return ANYWHERE
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Raises: ProviderDown, Invalid and their kinds; DeadlinePassed after `request.deadline_s`."""
