@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from kernel.engine.sources import is_loopback
 from kernel.ports.provider import Price
 from kernel.settings import Settings
-from kernel.settings.tree import ModelFactSettings, ProviderSettings
+from kernel.settings.tree import ADDRESSES, ModelFactSettings, ProviderSettings
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CONTEXT_TOKENS: Final = 128_000
 OUTPUT_TOKENS: Final = 8_192
 """Of a model that nobody knows; the catalog never says how long an answer may be."""
+MODELS_KEPT: Final = 1_000
 DISTRIBUTION: Final = "genai-prices"
 _MICRO: Final = 1_000_000
 _APART: Final = ("audio", "image", "video")
@@ -69,9 +70,20 @@ class Catalog:
     settings: Settings
     now_us: Callable[[], int]
     _found: dict[str, ModelInfo | None] = field(default_factory=dict[str, "ModelInfo | None"])
+    _lasting: dict[str, ModelFacts] = field(default_factory=dict[str, ModelFacts])
+    """Facts that no date or hour changes."""
 
     def facts(self, model: str) -> ModelFacts:
         """Never raises: what is not known has its default."""
+        found = self._lasting.get(model)
+        if found is None:
+            found = self._facts(model)
+            info = self._found.get(model)
+            if (info is None or not isinstance(info.prices, list)) and len(self._lasting) < MODELS_KEPT:
+                self._lasting[model] = found
+        return found
+
+    def _facts(self, model: str) -> ModelFacts:
         provider_name, _, name = model.partition("/")
         provider = self.settings.providers.get(provider_name)
         if provider is None or provider.kind == "embedded":
@@ -106,10 +118,11 @@ class Catalog:
 
     def _info(self, model: str, name: str, provider: ProviderSettings) -> ModelInfo | None:
         if model not in self._found:
-            vendor = _vendor(provider)
-            self._found[model] = (
-                None if vendor is None else vendor.find_model(name, all_providers=_snapshot().providers)
-            )
+            if len(self._found) >= MODELS_KEPT:
+                self._found.clear()
+            vendor = _vendor(provider, name)
+            bare = name.partition(":")[2] if provider.kind == "vendor" else name
+            self._found[model] = vendor and vendor.find_model(bare, all_providers=_snapshot().providers)
         return self._found[model]
 
     def _corrected(self, found: ModelFacts) -> ModelFacts:
@@ -120,16 +133,17 @@ class Catalog:
         return datetime.fromtimestamp(self.now_us() / _MICRO, UTC)
 
 
-def _vendor(provider: ProviderSettings) -> Vendor | None:
-    """The catalog's provider: named by the settings, else by the address; None where neither says."""
-    host = urlsplit(provider.base_url).hostname or ""
-    if not provider.vendor and host and is_loopback(host):
+def _vendor(provider: ProviderSettings, name: str = "") -> Vendor | None:
+    """The catalog's provider: named by the settings or by a model `VENDOR:MODEL`, else told by the address."""
+    address = provider.base_url or ADDRESSES.get(provider.kind, "")
+    named = provider.vendor or (name.partition(":")[0] if provider.kind == "vendor" else "")
+    if named:
+        from genai_prices.data_snapshot import find_provider_by_id  # noqa: PLC0415 -- as in _snapshot
+
+        return find_provider_by_id(_snapshot().providers, named)
+    if not address or is_loopback(urlsplit(address).hostname or ""):
         return None
-    named = provider.vendor or ("" if provider.base_url else provider.kind)
-    for one in _snapshot().providers:
-        if one.id == named or (not named and re.match(one.api_pattern, provider.base_url)):
-            return one
-    return None
+    return next((one for one in _snapshot().providers if re.match(one.api_pattern, address)), None)
 
 
 @cache

@@ -32,6 +32,7 @@ from kernel.ports.provider import Price, Provider, ProviderConfig
 from kernel.settings import Settings
 from kernel.settings.tree import ProviderSettings
 
+Configure = Callable[[str, ProviderSettings], ProviderConfig]
 MakeProvider = Callable[[ProviderConfig], Provider]
 
 
@@ -58,12 +59,13 @@ class _Owned:
 
 
 class Engine:
-    """`make` builds a provider; `more` stand beside the configured ones and are not closed here."""
+    """`configure` and `make` build a provider; `more` stand beside the configured ones and are not closed here."""
 
     def __init__(
         self,
         settings: Settings,
         clock: Clock,
+        configure: Configure,
         make: MakeProvider,
         environ: Mapping[str, str],
         *,
@@ -71,6 +73,7 @@ class Engine:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
+        self._configure = configure
         self._make = make
         self._environ = environ
         self._more = dict(more or {})
@@ -95,13 +98,13 @@ class Engine:
     @asynccontextmanager
     async def asking(
         self, model: str, phase: Phase = "turn", *, persona: str = "", fallbacks: Sequence[str] = ()
-    ) -> AsyncGenerator[Asking]:
+    ) -> AsyncGenerator[Attempts]:
         """The attempts of one request. Inside, nothing it may use is closed or replaced."""
         wiring = self._wiring
         wiring.plans += 1
         plan = self._plan(wiring, candidates(model, phase, wiring.settings.routing, persona, fallbacks))
         try:
-            yield Asking(plan, wiring.providers, wiring.lanes)
+            yield Attempts(plan, wiring.providers, wiring.lanes)
         finally:
             plan.close()
             wiring.plans -= 1
@@ -182,7 +185,7 @@ class Engine:
         return wiring
 
     def _provider(self, name: str, settings: ProviderSettings) -> _Owned:
-        config = config_of(name, settings)
+        config = self._configure(name, settings)
         found = next((one for one in self._owned if one.config == config), None)
         if found is None:
             found = _Owned(self._make(config), config)
@@ -207,7 +210,7 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class Attempts:
     """One request's plan, and the providers it may use."""
 
     plan: Plan
@@ -234,11 +237,6 @@ def no_model(model: str, providers: Mapping[str, Provider]) -> NotFound:
         f"{model!r} names no configured model",
         remedy=f"write PROVIDER/MODEL, PROVIDER one of {', '.join(sorted(providers))}",
     )
-
-
-def config_of(name: str, settings: ProviderSettings) -> ProviderConfig:
-    """What an adapter needs to know. Its keys it gets with each request."""
-    return ProviderConfig(name, settings.kind, settings.base_url, settings.key_env)
 
 
 def key_variables(settings: Settings) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from kernel.engine.vault import Vault
-from kernel.settings.tree import ProviderSettings
+from kernel.settings.tree import ADDRESSES, ProviderSettings
 
 FALLBACK: Final = "LLM_API_KEY"
 PROFILES: Final = range(1, 10)
@@ -34,8 +34,6 @@ VENDOR_VARIABLES: Final = {
     "api.cerebras.ai": "CEREBRAS_API_KEY",
 }
 """The variables that the vendors' own documents name."""
-_HOST_OF_KIND: Final = {"anthropic": "api.anthropic.com"}
-"""Where a kind goes that was given no address."""
 
 KeyringLookup = Callable[[str], str | None]
 
@@ -48,11 +46,12 @@ class Key:
     source: str
     """E.g. `env:OPENAI_API_KEY`, `keyring`, `file#1`; `none` for a provider that wants no key."""
     value: str = field(repr=False)
+    id: str = field(init=False, repr=False)
+    """Tells this very value from another one under the same name; shows nothing of it."""
 
-    @property
-    def id(self) -> str:
-        """Tells this very value from another one under the same name; shows nothing of it."""
-        return f"{self.provider}|{self.source}|{hashlib.sha256(self.value.encode()).hexdigest()[:12]}"
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(self.value.encode()).hexdigest()[:12]
+        object.__setattr__(self, "id", f"{self.provider}|{self.source}|{digest}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +124,7 @@ def is_loopback(host: str) -> bool:
 
 def _address(settings: ProviderSettings) -> tuple[str, bool]:
     """Host, and whether a key may go there unasked: over https, or without leaving this machine."""
-    if not settings.base_url:
-        host = _HOST_OF_KIND.get(settings.kind, "")
-        return host, bool(host)
-    parts = urlsplit(settings.base_url)
+    parts = urlsplit(settings.base_url or ADDRESSES.get(settings.kind, ""))
     host = parts.hostname or ""
     return host, parts.scheme == "https" or is_loopback(host)
 

@@ -62,6 +62,16 @@ def test_a_proxy_that_names_its_vendor_has_its_prices(tmp_path: Path) -> None:
     assert catalog(tmp_path).facts("proxy/gpt-4o").price == catalog(tmp_path).facts("openai/gpt-4o").price
 
 
+@pytest.mark.parametrize(
+    "model", ["every/openai:gpt-4o", "every/google-gla:gemini-2.5-pro", "every/anthropic:claude-sonnet-4-5"]
+)
+def test_a_model_that_names_its_vendor_has_its_prices(tmp_path: Path, model: str) -> None:
+    """`VENDOR:MODEL`, as providers of kind vendor are asked."""
+    facts = catalog(tmp_path, '[providers.every]\nkind = "vendor"\n').facts(model)
+    assert facts.vendor_model == model.partition(":")[2]
+    assert facts.price is not None
+
+
 @pytest.mark.parametrize("model", ["local/llama3", "openai/no-such-model", "flat/x", "nowhere/x", "local"])
 def test_what_nobody_knows_has_the_stated_defaults(tmp_path: Path, model: str) -> None:
     """128k of context, 8k of answer; no price, unless its provider has one."""

@@ -14,6 +14,7 @@ from kernel.engine.plan import GiveUp, Try
 from kernel.errors import Invalid, NotFound, ProviderDown
 from kernel.ports.provider import KeyRefused, Price, ProviderConfig
 from kernel.settings import Settings, load_settings
+from kernel.settings.tree import ProviderSettings
 from kernel.testing.provider import ScriptedProvider
 from tests.unit.engine_world import HandClock
 
@@ -32,6 +33,10 @@ deadline_s = 50
 [routing.phases]
 review = "two/big"
 """
+
+
+def configure(name: str, settings: ProviderSettings) -> ProviderConfig:
+    return ProviderConfig(name, settings.kind, settings.base_url, settings.key_env)
 
 
 class Maker:
@@ -60,7 +65,7 @@ def load(tmp_path: Path, text: str) -> Settings:
 
 def engine(tmp_path: Path, text: str = ONE, **environ: str) -> tuple[Engine, Maker, HandClock]:
     maker, clock = Maker(), HandClock()
-    return Engine(load(tmp_path, text), clock, maker, environ or {"ONE": "k1"}, more={}), maker, clock
+    return Engine(load(tmp_path, text), clock, configure, maker, environ or {"ONE": "k1"}, more={}), maker, clock
 
 
 def go(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -141,7 +146,7 @@ def test_a_new_key_under_the_old_name_starts_fresh(tmp_path: Path) -> None:
     """A refused key rests; the operator puts another value there and reloads: it is used at once."""
     environ = {"ONE": "bad"}
     clock = HandClock()
-    made = Engine(load(tmp_path, ONE), clock, Maker(), environ)
+    made = Engine(load(tmp_path, ONE), clock, configure, Maker(), environ)
 
     async def main() -> None:
         plan = made.plan("one/m")
@@ -182,7 +187,7 @@ def test_providers_beside_the_configured_ones_are_used_and_left_open(tmp_path: P
     """They need no key and no settings, take the place of one of their name, and are not closed by the engine."""
     scripted = ScriptedProvider(())
     clock = HandClock()
-    made = Engine(load(tmp_path, ONE), clock, Maker(), {}, more={"scripted": scripted, "one": scripted})
+    made = Engine(load(tmp_path, ONE), clock, configure, Maker(), {}, more={"scripted": scripted, "one": scripted})
 
     async def main() -> None:
         for model in ("scripted/m", "one/m"):
