@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from kernel.errors import AccessDenied
+from kernel.directive import Mount
+from kernel.errors import AccessDenied, Conflict
+from kernel.gate.asker import Answer
+from kernel.gate.decision import Question
 from kernel.gate.egress import Egress, private_hosts
-from kernel.ids import CallId
+from kernel.ids import ApprovalId, CallId, RunId
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.ports.provider import ToolCall
 from kernel.runtime.dispatch import Caller
@@ -25,7 +28,7 @@ from kernel.tools.web import web_fetch
 from kernel.tools.websearch import web_search
 from tests.unit.test_tools_web import answering, fetcher, served
 from tests.unit.tool_world import ToolWorld
-from tests.world import OWNER, World, open_world
+from tests.world import OWNER, World, open_world, until
 
 pytestmark = pytest.mark.anyio
 
@@ -152,3 +155,62 @@ async def test_a_workspace_that_holds_the_home_hides_it_from_commands_of_agent_a
     assert "BEGIN" not in seen
     assert "oxios.db" not in seen
     assert "journal" not in seen
+
+
+class Always:
+    """A person who allows everything for always."""
+
+    listening = True
+
+    async def approve(self, approval: ApprovalId, run: RunId | None, question: Question, wait_s: float) -> Answer:
+        return Answer("always")
+
+    async def ask(self, run: RunId | None, question: str, choices: tuple[str, ...]) -> str:
+        return question
+
+
+async def test_a_standing_approval_taken_back_stops_the_call_that_rests_on_it(tmp_path: Path) -> None:
+    """What "always" allowed is revoked while a command runs: it ends, and the run hears why."""
+    first = ("exec", json.dumps({"argv": ["python3", "-c", ""]}))
+    program = "import time; open('begun', 'w'); time.sleep(60); open('late', 'w')"
+    second = ("exec", json.dumps({"argv": ["python3", "-c", program]}))
+    script = [calls(first, second), say("done")]
+    async with open_world(tmp_path, script, asker=Always(), settings={"approval.allow": "[]"}) as world:
+        run = await world.start()
+        await until(world.workspace / "begun")
+        owner = world.kernel.handle(OWNER)
+        listed = (await owner.call("approvals.standing")).text
+        assert "exec:python3" in listed
+        await owner.call("approvals.forget", {"key": "exec:python3"})
+        state = await world.kernel.runs.wait(run)
+        found = await ends(world, state)
+        assert [each["ok"] for each in found] == [True, False]
+        assert "stopped" in str(found[1]["text"])
+        assert len(await world.entries(run, "approval.asked")) == 1
+    assert not (tmp_path / "work" / "late").exists()
+
+
+async def test_an_undo_does_not_follow_a_parent_that_became_a_link(tmp_path: Path) -> None:
+    """Neither out of the workspace nor to another place inside it; put back, it works."""
+    place = tmp_path / "work" / "d"
+    place.mkdir(parents=True)
+    (place / "f").write_text("old")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "f").write_text("new")
+    script = [calls(("write", json.dumps({"path": "d/f", "content": "new"}))), say("done")]
+    async with open_world(tmp_path, script) as world:
+        state = await world.run()
+        (change,) = await ends(world, state)
+        owner = world.kernel.handle(OWNER, mounts=(Mount(str(world.workspace)),))
+        arguments = {"call": change["call"], "path": str(world.workspace / "d" / "f")}
+        moved = place.rename(place.with_name("e"))
+        for goal in (outside, moved):
+            place.symlink_to(goal)
+            with pytest.raises((AccessDenied, Conflict)):
+                await owner.call("undo", arguments)
+            assert (goal / "f").read_text() == "new"
+            place.unlink()
+        moved.rename(place)
+        await owner.call("undo", arguments)
+    assert (place / "f").read_text() == "old"
