@@ -23,7 +23,8 @@ def record(settings: Settings) -> dict[str, JsonValue]:
 
 def key_names(settings: Settings) -> tuple[str, ...]:
     """The environment variables that the settings name as keys: their values are secrets."""
-    names = (*(one.key_env for one in settings.providers.values()), settings.search.key_env)
+    providers = (name for one in settings.providers.values() for name in (one.key_env, *one.keys))
+    names = (*providers, settings.search.key_env)
     return tuple(dict.fromkeys(name for name in names if name))
 
 

@@ -119,6 +119,11 @@ def learn_names(names: tuple[str, ...]) -> None:
     _own.learn(tuple(os.environ[name] for name in names[:_NAMES_MAX] if name in os.environ))
 
 
+def learn_values(values: tuple[str, ...]) -> None:
+    """Hide these values: keys that come from no environment variable, but from the home or a keyring."""
+    _own.learn(values)
+
+
 def _form(match: re.Match[str]) -> str:
     return f"[redacted: {(match.lastgroup or 'secret').replace('_', ' ')}]"
 
