@@ -18,12 +18,11 @@ from typing import Any, Final
 
 from kernel.adapters.providers.attached import IMAGES, PDF, base64_of, is_text, refused, text_of, title_of
 from kernel.adapters.providers.body import dump, in_pieces, object_text, sendable_name
-from kernel.ports.provider import Attachment, Message, ModelRequest, Role, ToolSpec
+from kernel.ports.provider import Attachment, Message, ModelRequest, ToolSpec
 
 WIRE: Final = "anthropic"
 _ACCEPTED: Final = "images (JPEG, PNG, GIF, WebP), PDF and text"
 _MARK: Final = b',"cache_control":{"type":"ephemeral"}}'
-_SIDE: Final[dict[Role, str]] = {"system": "user", "user": "user", "tool": "user", "assistant": "assistant"}
 _OPEN: Final = {side: b'{"role":"%s","content":[' % side.encode() for side in ("user", "assistant")}
 _TURN: Final = {side: b"]}," + opening for side, opening in _OPEN.items()}
 _NOTHING: Final = b'{"type":"text","text":"(nothing was said)"}'
@@ -47,20 +46,26 @@ def _turns(messages: Sequence[Message], *, marked: bool) -> list[bytes]:
     conversation and the end of the one that was asked before carry a mark for the cache.
     """
     parts: list[bytes] = []
+    add = parts.append
     side, asked_before = "", 0
     for message in messages:
         blocks = message.wire[WIRE]
         if not blocks:
             continue
-        now = _SIDE[message.role]
+        now = "assistant" if message.role == "assistant" else "user"
         if now == side:
-            parts += (b",", blocks)
-            continue
-        if not side and now == "assistant":  # The API wants a person to begin.
-            parts += (_OPEN["user"], _NOTHING)
-        if now == "assistant":
-            asked_before = len(parts) - 1
-        parts += (_TURN[now] if parts else _OPEN[now], blocks)
+            add(b",")
+        elif not side:
+            if now == "assistant":  # The API wants a person to begin.
+                parts += (_OPEN["user"], _NOTHING, _TURN[now])
+                asked_before = 1
+            else:
+                add(_OPEN[now])
+        else:
+            if now == "assistant":
+                asked_before = len(parts) - 1
+            add(_TURN[now])
+        add(blocks)
         side = now
     if not parts:
         return [_OPEN["user"], _NOTHING]
@@ -71,7 +76,13 @@ def _turns(messages: Sequence[Message], *, marked: bool) -> list[bytes]:
 
 
 def _encode_all(messages: Sequence[Message]) -> None:
-    """Give every message its blocks; `times` says how often an id was used, since here each may be once."""
+    """Give every message its blocks. An id may be used once in a conversation here, so what repeats is numbered."""
+    fresh = [message for message in messages if WIRE not in message.wire]
+    ids = [call.id for message in messages for call in message.calls]
+    if len(ids) == len(set(ids)):
+        for message in fresh:
+            message.wire[WIRE] = b",".join(_blocks(message, {}))
+        return
     times: dict[str, int] = {}
     for message in messages:
         for call in message.calls:
