@@ -28,6 +28,11 @@ async def python(place: Path, program: str, bounds: Bounds | None = None) -> Fin
     return await BubblewrapSandbox().run(command)
 
 
+def with_set_id(place: Path) -> list[str]:
+    """The files that run as their owner or group, whoever starts them."""
+    return [each.name for each in place.iterdir() if each.stat().st_mode & 0o6000]
+
+
 @pytest.mark.parametrize("program", [MAPPED, SYSTEM_V], ids=["mapped", "system-v"])
 async def test_shared_memory_counts_to_the_memory_bound(tmp_path: Path, program: str) -> None:
     """Memory that could be shared is no way around the bound."""
@@ -77,3 +82,34 @@ async def test_the_first_process_of_the_sandbox_cannot_be_entered(tmp_path: Path
         "print(libc.ptrace(16, child, 0, 0), libc.syscall(434, child, 0) > 0)\n"
     )
     assert (await python(tmp_path, program)).output == b"[] -1 -1\n0 True\n"
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "os.chmod('x', 0o4755)",
+        "os.chmod('x', 0o2755)",
+        "os.fchmod(os.open('x', os.O_RDONLY), 0o4755)",
+        "os.chmod('x', 0o4755, dir_fd=os.open('.', os.O_RDONLY))",
+        "os.open('y', os.O_CREAT | os.O_WRONLY, 0o4755)",
+        "os.mknod('y', 0o104755)",
+        "ctypes.CDLL(None).creat(b'y', 0o4755)",
+        "ctypes.CDLL(None).syscall(452, -100, b'x', 0o4755, 0)",
+        "ctypes.CDLL(None).syscall(437, -100, b'y', struct.pack('QQQ', 0o101, 0o4755, 0), 24)",
+    ],
+)
+async def test_no_program_of_ours_is_made_to_run_as_us_for_others(tmp_path: Path, attempt: str) -> None:
+    """Files made inside are ours outside: with a set-user-ID bit anybody on the machine would become us."""
+    (tmp_path / "x").touch(0o755)
+    await python(tmp_path, f"import ctypes, os, struct\n{attempt}\n")
+    assert with_set_id(tmp_path) == []
+
+
+async def test_other_modes_are_given_as_always(tmp_path: Path) -> None:
+    """Permissions and the sticky bit are a command's own business, and opening says nothing of modes."""
+    program = (
+        "import os\nos.mkdir('d'); os.chmod('d', 0o1777)\nos.close(os.open('f', os.O_CREAT | os.O_WRONLY, 0o640))\n"
+    )
+    assert (await python(tmp_path, program + "os.chmod('f', 0o750); open('f').read()")).exit_code == 0
+    assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o750
+    assert (tmp_path / "d").stat().st_mode & 0o7777 == 0o1777
