@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -156,6 +157,35 @@ def test_a_missing_model_is_answered_with_those_on_offer(home: Path, capsys: pyt
     with serving(models=("talk-1", "talk-2")) as server:
         assert onboard(home, "--base-url", server.url) != 0
     assert "talk-1, talk-2" in capsys.readouterr().err
+
+
+class Typed(io.StringIO):
+    """A terminal at which these lines were typed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("lines", "model"),
+    [("1\n2\n", "ollama/b"), ("4\nhttp://h:1/v1\n\n", ""), ("9\n", ""), ("", ""), ("1\nx\n", "")],
+)
+def test_a_person_chooses_by_number(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lines: str, model: str
+) -> None:
+    """A server, then its model; what is no number on offer, or no answer, writes nothing and says so."""
+    finding(monkeypatch, Found("ollama", "http://127.0.0.1:9/v1", ("a", "b")))
+    monkeypatch.setattr("sys.stdin", Typed(lines))
+    code = onboard(home, "--no-check")
+    told = capsys.readouterr().err
+    assert "1. ollama on this machine, at http://127.0.0.1:9/v1: a, b" in told
+    assert "ANTHROPIC_API_KEY is NOT set" in told
+    assert (code == 0) == bool(model)
+    if model:
+        assert load_settings(home=home, env={}).model.default == model
+    else:
+        assert "try:" in told
+        assert not written(home)
 
 
 def test_local_servers_are_found_by_their_list_of_models() -> None:
