@@ -28,7 +28,7 @@ def cost(price: Price | None, usage: Usage) -> int:
         + written * _written(at)
         + usage.output_tokens * at.output_micro_usd
     )
-    return at.request_micro_usd - (-millionths // _MTOK)
+    return price.request_micro_usd - (-millionths // _MTOK)
 
 
 def cost_at_most(price: Price | None, prompt_tokens: int, answer_tokens: int) -> int:

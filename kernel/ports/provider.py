@@ -203,7 +203,7 @@ class TimedOut(ProviderDown):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Micro-dollars for a million tokens; `request_micro_usd` is for each request."""
+    """Micro-dollars for a million tokens; `request_micro_usd` is for each request, whatever its size."""
 
     input_micro_usd: int = 0
     output_micro_usd: int = 0
