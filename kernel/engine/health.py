@@ -63,8 +63,8 @@ class Health:
             breaker.begin(now_s)
 
     def succeeded(self, model: str, key: Key) -> None:
+        """The provider answered. A key that cools goes on cooling: the answer may be of an older request."""
         self._breakers.pop((model, key.id), None)
-        self.cooldowns.clear(key)
 
     def failed(self, model: str, key: Key, failure: Failure, now_s: float) -> None:
         """Count the failure on the breaker; `cool` rests the key."""

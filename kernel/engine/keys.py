@@ -45,7 +45,7 @@ class Cooldowns:
         return have
 
     def clear(self, key: Key) -> None:
-        """The key was accepted."""
+        """The key is for another provider now."""
         self._by_key.pop(key.id, None)
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kernel.engine.failures import FailureClass
+from kernel.engine.failures import FailureClass, classify
 from kernel.engine.plan import GiveUp, Plan, Try, Wait
 from kernel.errors import (
     BudgetExhausted,
@@ -309,3 +309,40 @@ def test_a_report_that_was_not_asked_for_is_a_bug() -> None:
     assert plan.failed(step, DOWN, desk.now_s).kind is FailureClass.SERVER
     with pytest.raises(KernelBug):
         plan.failed(step, DOWN, desk.now_s)
+
+
+def test_all_waiting_together_is_bounded() -> None:
+    """A key that others exhaust again and again is not waited for beyond the bound counted from the first wait."""
+    desk = Desk(wait_s=100.0)
+    (key,) = desk.keys.keys("b")
+    desk.health.cool(key, classify(BUSY), 1000.0, 80.0)
+    plan = desk.plan("b/m")
+    assert words(plan.next(1000.0)) == "wait 80"
+    desk.health.cool(key, classify(BUSY), 1080.0, 21.0)
+    assert words(plan.next(1080.0)) == "give up"
+
+
+def test_a_model_that_was_waited_for_has_its_time_anew() -> None:
+    """The deadline is for attempts; waiting for a key to be free does not use it up."""
+    desk = Desk(deadline_s=10.0)
+    plan = desk.plan("b/m")
+    plan.failed(tried(plan, 1000.0), RateLimited("429", retry_after_s=31.0), 1004.0)
+    assert words(plan.next(1004.0)) == "wait 120"
+    assert tried(plan, 1124.0).deadline_s == 10.0
+
+
+def test_a_server_that_names_a_long_time_is_waited_for() -> None:
+    """503 with Retry-After 45: too long for a retry in place, not too long to wait where nobody else answers."""
+    desk = Desk()
+    told = desk.play(desk.plan("b/m"), [ProviderDown("503", status=503, retry_after_s=45.0), None])
+    assert told == ["b/m B1", "wait 45", "b/m B1"]
+
+
+def test_an_answer_of_an_older_request_wakes_no_key() -> None:
+    """A request that began before the key was limited says nothing about the limit."""
+    desk = Desk(wait_s=0.0)
+    older, newer = desk.plan("b/m"), desk.plan("b/m")
+    before = tried(older, 1000.0)
+    newer.failed(tried(newer, 1000.0), KEY, 1000.0)
+    older.succeeded(before)
+    assert words(desk.plan("b/m").next(1000.0)) == "give up"

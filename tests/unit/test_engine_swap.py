@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from kernel.engine.engine import Engine, key_variables, settings_changed, stamp_of
+from kernel.engine.failures import classify
 from kernel.engine.plan import GiveUp, Try
 from kernel.errors import Invalid, NotFound, ProviderDown
 from kernel.ports.provider import KeyRefused, Price, ProviderConfig
@@ -231,15 +232,22 @@ def test_secrets_are_known_by_value_and_by_name(tmp_path: Path) -> None:
 
 
 def test_an_abandoned_request_frees_what_it_held(tmp_path: Path) -> None:
-    """A run that is cancelled between its step and its report leaves the wiring unused."""
+    """A run that is cancelled while it probes gives the probe's place and the provider back."""
     made, maker, clock = engine(tmp_path)
+    probe = made.plan("one/m")
+    made_key = tried(probe.next(clock.now_s)).key
+    probe.close()
 
     async def main() -> None:
+        for _ in range(5):
+            made.health.failed("one/m", made_key, classify(ProviderDown("500", status=500)), clock.now_s)
+        clock.now_s += 30.0
         with anyio.CancelScope() as scope:
             async with made.asking("one/m") as asking:
                 tried(asking.plan.next(clock.now_s))
                 scope.cancel()
                 await anyio.sleep_forever()
+        tried(made.plan("one/m").next(clock.now_s))
         await made.reload(load(tmp_path, TWO))
         assert maker.closed() == ["https://one.test/v1"]
 
