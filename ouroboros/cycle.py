@@ -21,6 +21,7 @@ from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.persona import Persona, load_personas, pick
+from kernel.runtime.text import cut_bytes
 from kernel.settings import Settings
 from ouroboros import session as words
 from ouroboros.assess import Assess, Clarify, Conversation, Task, numbered
@@ -36,7 +37,8 @@ from ouroboros.session import OPEN, REPLIED, Session, Turn, TurnStatus
 from ouroboros.sessionbook import record
 from ouroboros.verdict import Verdict
 
-REPLY_BYTES_MAX: Final = 16 * 1024
+REPLY_BYTES_MAX: Final = 64 * 1024
+"""Of a reply in the session's stream; the whole stands in its run's."""
 CONTEXT_CHARS_MAX: Final = 6_000
 _MICRO: Final = 1_000_000
 
@@ -91,6 +93,8 @@ class Cycle:
     person: Person = field(default_factory=Accepting)
     busy: bool = False
     _opened: bool = False
+    _spoken: str = ""
+    """The newest reply, whole."""
 
     async def run(self, message: str, context: str = "") -> TurnResult:
         """A message: the answer to questions that wait for one, else a new turn.
@@ -137,7 +141,7 @@ class Cycle:
             session=self.session.id,
             turn=turn.number,
             status=turn.status,
-            response=turn.reply,
+            response=self._spoken if self._spoken.startswith(turn.reply) else turn.reply,
             phase=turn.phase,
             run=shown.run if shown else "",
             passed=verdict.passed if verdict else None,
@@ -253,9 +257,7 @@ class Cycle:
         chosen = best([one.verdict for one in turn.generations])
         shown = turn.generations[chosen]
         state = await self.kernel.runs.state(RunId(shown.run))
-        response = state.output
-        if shown.verdict is not None and shown.verdict.gaps:
-            response += "\n\nReview notes, not met:\n" + "\n".join(f"- {gap}" for gap in shown.verdict.gaps)
+        response = state.output + review_notes(shown.verdict)
         note = state.note
         if chosen != len(turn.generations) - 1:
             which = f"this is attempt {chosen + 1} of {len(turn.generations)}, the best"
@@ -268,11 +270,12 @@ class Cycle:
             "turn": len(self.session.turns),
             "as": "reply",
             "role": "assistant",
-            "text": text,
+            "text": cut_bytes(text, REPLY_BYTES_MAX),
             "status": status,
             "note": note,
         }
         await self._record(words.MESSAGE, {**payload, **(more or {})})
+        self._spoken = text
 
     def _asking(self, asked: Clarify) -> TurnResult:
         turn = self.session.turns[-1]
@@ -326,6 +329,13 @@ class _Seeding:
             seed = seed_of(verbatim(inputs), self.session, self.now_us())
             return {**result, "seed": seed.payload()}
         return result
+
+
+def review_notes(verdict: Verdict | None) -> str:
+    """What follows the agent's words where criteria were not met; empty where all were."""
+    if verdict is None or not verdict.gaps:
+        return ""
+    return "\n\nReview notes, not met:\n" + "\n".join(f"- {gap}" for gap in verdict.gaps)
 
 
 def _check(message: str) -> None:

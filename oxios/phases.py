@@ -44,6 +44,9 @@ class PhaseView:
         """Show a run that was started in an earlier life."""
         self._runs.setdefault(run, LiveView(self._paint))
 
+    def shows(self, run: str) -> bool:
+        return run in self._runs
+
     def event(self, event: LiveEvent) -> None:
         """What tools report while they work."""
         if isinstance(event, LiveProgress) and event.run in self._runs:

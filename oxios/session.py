@@ -75,7 +75,7 @@ def ended_in_order() -> Generator[None]:
 
     def stop(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
-            _let_go_of_the_terminal()
+            let_go_of_the_terminal()
         signal.raise_signal(signal.SIGINT)
 
     numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
@@ -87,7 +87,7 @@ def ended_in_order() -> Generator[None]:
             signal.signal(number, handler)
 
 
-def _let_go_of_the_terminal() -> None:
+def let_go_of_the_terminal() -> None:
     """It is gone: what would be written to it goes nowhere, instead of failing in the middle of the end."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -101,7 +101,7 @@ def _terminal(args: argparse.Namespace) -> Asker:
     from oxios.curtain import Curtain  # noqa: PLC0415 -- as above
     from oxios.prompt import TerminalAsker  # noqa: PLC0415 -- as above
 
-    args.curtain = curtain = Curtain()
+    args.curtain = curtain = getattr(args, "curtain", None) or Curtain()
     plain = not colour_wanted(args, sys.stderr)
     return TerminalAsker(pause=curtain.draw, go_on=curtain.open, no_color=plain)
 

@@ -1,0 +1,251 @@
+"""`oxios chat`: a conversation in the terminal, turn after turn, in sessions that outlive it.
+
+Guarantees: what is typed while an agent works is said to it before its next reply; Ctrl-C stops the
+turn, and only where none is under way the chat; however it ends, an unfinished turn goes on when
+the session is opened again. Approvals are asked in the flow, and nothing is typed past them.
+With input from a pipe each line is a message, carried out before the next is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from kernel.errors import Conflict, JournalDown, OxiosError
+from kernel.ids import RunId
+from ouroboros import session as words
+from ouroboros.cycle import Cycle, TurnResult
+from ouroboros.phases import Accepting
+from ouroboros.session import OPEN, Session
+from ouroboros.sessionbook import record
+from oxios.chatwords import Chatting, obey
+from oxios.curtain import Curtain
+from oxios.draft import TerminalPerson
+from oxios.exits import Exit
+from oxios.frame import say
+from oxios.keyboard import Lines
+from oxios.session import let_go_of_the_terminal, run_kernel
+from oxios.talk import Talk
+from oxios.turns import change_session, new_session, open_session
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+class _Curtain(Curtain):
+    """A question takes the keys as well as the screen."""
+
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def draw(self) -> None:
+        super().draw()
+        self._lines.let_go()
+
+    def open(self) -> None:
+        super().open()
+        self._lines.take_back()
+
+
+def chat(args: argparse.Namespace) -> int:
+    """Raises: OxiosError: the flags are wrong, the session is not there, the kernel cannot be opened."""
+    lines = Lines(sys.stdin.fileno())
+    args.curtain = curtain = _Curtain(lines)
+
+    async def body(kernel: Kernel) -> int:
+        session = await open_session(kernel, args)
+        talk = Talk(args, curtain)
+        async with anyio.create_task_group() as tasks:
+            room = Chat(kernel, args, lines, talk, tasks)
+            async with room.open(session):
+                await room.converse()
+            tasks.cancel_scope.cancel()
+        return Exit.OK
+
+    return run_kernel(args, body, listen=True)
+
+
+class Chat(Chatting):
+    """One chat. Implements what the `/words` need of it."""
+
+    def __init__(self, kernel: Kernel, args: argparse.Namespace, lines: Lines, talk: Talk, tasks: TaskGroup) -> None:
+        self.kernel = kernel
+        self._args = args
+        self._lines = lines
+        self._talk = talk
+        self._tasks = tasks
+        self._over = False
+        self._turn: anyio.CancelScope | None = None
+        self._turn_ended = anyio.Event()
+        self._asking: anyio.Event | None = None
+        self._answer: str | None = None
+        self._loop = anyio.CancelScope()
+
+    @asynccontextmanager
+    async def open(self, session: Session) -> AsyncGenerator[None]:
+        """Listen to the kernel and to signals while the block runs."""
+        ends = (
+            self.kernel.journal.subscribe(self._talk.hear),
+            self.kernel.bus.subscribe(None, self._talk.event),
+        )
+        self._tasks.start_soon(self._signals)
+        try:
+            await self.enter(session)
+            yield
+        finally:
+            for end in ends:
+                end()
+
+    async def converse(self) -> None:
+        """Until the input ends or somebody says so."""
+        with self._loop:
+            while not self._over:
+                self._prompt()
+                line = await self._lines.next()
+                if line is None:
+                    break
+                await self._take(line)
+        if self._turn is not None and self.session.turn is not None:
+            say(f"turn {self.session.turn.number} is not finished: it goes on when the session is opened again")
+
+    # What the words do
+
+    @property
+    def busy(self) -> bool:
+        return self._turn is not None
+
+    async def enter(self, session: Session) -> None:
+        """Talk in this session from now on, and go on with a turn that was interrupted in it."""
+        self._refuse_while_busy("another session can be entered")
+        self.session = session
+        self._talk.enter(session.id)
+        interactive = self._lines.interactive
+        person = TerminalPerson(self._lines, self._next_answer) if interactive else Accepting()
+        self.cycle = Cycle(self.kernel, session, person)
+        name = session.name or session.id
+        say(f"session {name} ({len(session.turns)} turns) in {session.workspace}; /help tells more", self._args)
+        turn = session.turn
+        if turn is not None and turn.status in OPEN:
+            say(f"turn {turn.number} was interrupted; it goes on", self._args)
+            if turn.current is not None and turn.current.run:
+                self._talk.view.follow(turn.current.run)
+            await self._begin(None)
+
+    async def begin_new(self, name: str) -> None:
+        self._refuse_while_busy("another session can be begun")
+        self._args.session = ""
+        await self.enter(await new_session(self.kernel, self._args, name=name))
+
+    async def change(self, **changes: str) -> None:
+        await change_session(self.kernel, self.session, changes)
+
+    async def rename(self, name: str) -> None:
+        await record(self.kernel.journal, self.session, words.RENAMED, {"name": name})
+
+    async def stop(self) -> None:
+        """End the turn under way, with its agent."""
+        if self._turn is None:
+            say("nothing is under way")
+            return
+        self._turn.cancel()
+        await self._turn_ended.wait()
+        await self.cycle.stop("stopped by the person")
+        say("stopped")
+
+    def leave(self) -> None:
+        self._over = True
+        self._loop.cancel()
+
+    # Lines and turns
+
+    async def _take(self, line: str) -> None:
+        if self._asking is not None:
+            self._answer = line
+            self._asking.set()
+            return
+        try:
+            if line.startswith("/"):
+                await obey(self, line)
+            elif line.strip():
+                await (self._steer(line) if self.busy else self._begin(line))
+        except JournalDown:
+            raise
+        except OxiosError as error:
+            say(f"error: {error.message}" + (f"\ntry: {error.remedy}" if error.remedy else ""))
+
+    async def _begin(self, message: str | None) -> None:
+        self._turn_ended = anyio.Event()
+        self._turn = anyio.CancelScope()
+        self._tasks.start_soon(self._run_turn, self._turn, message)
+        if not self._lines.interactive:
+            await self._turn_ended.wait()
+
+    async def _run_turn(self, scope: anyio.CancelScope, message: str | None) -> None:
+        try:
+            with scope:
+                result = await (self.cycle.resume() if message is None else self.cycle.run(message))
+                if result is not None:
+                    self._tell(result)
+        except JournalDown:
+            raise
+        except OxiosError as error:
+            say(f"error: {error.explain()}")
+        finally:
+            self._turn, self._asking = None, None
+            self._turn_ended.set()
+            self._prompt()
+
+    def _tell(self, result: TurnResult) -> None:
+        self._talk.result(result)
+        if result.status == "waiting" and self._lines.interactive:
+            say("(your next message answers)", self._args)
+
+    async def _steer(self, text: str) -> None:
+        """Say it to the agent at work. Raises: Conflict, where none is at work yet."""
+        turn = self.session.turn
+        seed = turn.current.seed.id if turn is not None and turn.current is not None else ""
+        rows = await self.kernel.journal.rows("runs", {"seed": seed, "status": "running"}) if seed else []
+        if turn is None or not rows:
+            raise Conflict("no agent is at work yet to hear this", remedy="wait, or /stop and say it anew")
+        run = RunId(str(rows[0]["id"]))
+        await self.kernel.handle(self.kernel.operator).call("runs.steer", {"run": run, "text": text})
+        said = {"turn": turn.number, "as": "steer", "role": "user", "text": text, "run": run}
+        await record(self.kernel.journal, self.session, words.MESSAGE, said)
+
+    async def _next_answer(self) -> str | None:
+        """The next line, for whoever asks within a turn."""
+        self._asking = anyio.Event()
+        self._prompt()
+        await self._asking.wait()
+        self._asking = None
+        return self._answer
+
+    def _prompt(self) -> None:
+        if self._lines.interactive and not self._over and (not self.busy or self._asking is not None):
+            sys.stderr.write("> ")
+            sys.stderr.flush()
+
+    def _refuse_while_busy(self, what: str) -> None:
+        if self.busy:
+            raise Conflict(f"a turn is under way; {what} after it", remedy="/stop ends it")
+
+    async def _signals(self) -> None:
+        """Ctrl-C stops the turn, else the chat; other ways to end a process end the chat."""
+        with anyio.open_signal_receiver(signal.SIGINT, *_ENDING) as received:
+            async for number in received:
+                if number == signal.SIGHUP:
+                    let_go_of_the_terminal()
+                if number in _ENDING or not self.busy:
+                    self.leave()
+                else:
+                    await self.stop()

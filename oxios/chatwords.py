@@ -1,0 +1,128 @@
+"""The words of a chat that begin with a slash: one function each, found by its name.
+
+Guarantees: a word that is none is answered with the nearest one; nothing that was typed as a word is
+sent to a model.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kernel.errors import NotFound
+from kernel.persona import load_personas, pick
+from ouroboros.session import Session
+from ouroboros.sessionbook import SessionBook, check_name
+from oxios.frame import say
+from oxios.paint import one_line
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+    from kernel.journal.projection import Scalar
+
+_SHOWN_CHARS: Final = 60
+
+
+class Chatting(Protocol):
+    """`oxios.chat.Chat`, as far as its words need it."""
+
+    kernel: Kernel
+    session: Session
+
+    async def enter(self, session: Session) -> None: ...
+
+    async def begin_new(self, name: str) -> None: ...
+
+    async def change(self, **changes: str) -> None: ...
+
+    async def rename(self, name: str) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+
+async def obey(chat: Chatting, line: str) -> None:
+    """Do what a line that begins with a slash says. Raises: NotFound, where there is no such word."""
+    name, _, rest = line.strip()[1:].partition(" ")
+    found = WORDS.get(name.lower())
+    if found is None:
+        near = difflib.get_close_matches(name.lower(), WORDS, n=1)
+        remedy = f"did you mean /{near[0]}?" if near else "/help lists them"
+        raise NotFound(f"there is no /{name}", remedy=remedy)
+    await found[1](chat, rest.strip())
+
+
+async def _help(_chat: Chatting, _rest: str) -> None:
+    width = max(len(text) for text, _, _ in WORDS.values())
+    lines = [f"{text:<{width}}  {does}" for text, _, does in WORDS.values()]
+    say("\n".join([*lines, "anything else is a message; while an agent works, it hears it before its next reply"]))
+
+
+async def _new(chat: Chatting, rest: str) -> None:
+    check_name(rest)
+    await chat.begin_new(rest)
+
+
+async def _sessions(chat: Chatting, rest: str) -> None:
+    book = SessionBook(chat.kernel.journal, chat.kernel.operator)
+    if rest:
+        for found in await book.search(rest):
+            say(f"{session_line(found.row)}\n      {one_line(found.snippet, 2 * _SHOWN_CHARS)}")
+        return
+    for row in await book.listed(limit=20):
+        say(f"{'*' if row['id'] == chat.session.id else ' '} {session_line(row)}")
+
+
+async def _switch(chat: Chatting, rest: str) -> None:
+    await chat.enter(await SessionBook(chat.kernel.journal, chat.kernel.operator).find(rest))
+
+
+async def _rename(chat: Chatting, rest: str) -> None:
+    check_name(rest)
+    await chat.rename(rest)
+
+
+async def _persona(chat: Chatting, rest: str) -> None:
+    if rest:
+        if rest != "none":
+            pick(load_personas(chat.kernel.settings.home), rest)
+        await chat.change(persona="" if rest == "none" else rest)
+    say(f"persona: {chat.session.persona or 'none'}")
+
+
+async def _model(chat: Chatting, rest: str) -> None:
+    if rest:
+        chat.kernel.supervisor.desk.provider_of(rest)
+        await chat.change(model=rest)
+    say(f"model: {chat.session.model or chat.kernel.settings.model.default}")
+
+
+async def _stop(chat: Chatting, _rest: str) -> None:
+    await chat.stop()
+
+
+async def _exit(chat: Chatting, _rest: str) -> None:
+    chat.leave()
+
+
+def session_line(row: Mapping[str, Scalar]) -> str:
+    """One session of a list."""
+    changed = datetime.fromtimestamp(int(row["updated_us"] or 0) / 1_000_000, tz=UTC).astimezone()
+    name = str(row["name"]) or one_line(str(row["opening"]), _SHOWN_CHARS)
+    return f"{row['id']}  {changed:%Y-%m-%d %H:%M}  {row['turns']:>3}  {name}"
+
+
+WORDS: Final[dict[str, tuple[str, Callable[[Chatting, str], Awaitable[None]], str]]] = {
+    "help": ("/help", _help, "this"),
+    "new": ("/new [NAME]", _new, "begin another session here"),
+    "sessions": ("/sessions [TEXT]", _sessions, "the newest sessions, or those in which TEXT stands"),
+    "switch": ("/switch NAME|ID", _switch, "go on in another session"),
+    "rename": ("/rename NAME", _rename, "name this session"),
+    "persona": ("/persona [NAME|none]", _persona, "say or change the persona"),
+    "model": ("/model [PROVIDER/MODEL]", _model, "say or change the agent's model"),
+    "stop": ("/stop", _stop, "end the turn under way, as Ctrl-C does"),
+    "exit": ("/exit", _exit, "leave; the session stays"),
+}
