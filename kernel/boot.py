@@ -29,6 +29,7 @@ from kernel.capability.table import CapabilityTable
 from kernel.capability.token import Need
 from kernel.clock import Clock, SystemClock
 from kernel.directive import Directive, ExecEnv, Mount
+from kernel.engine.engine import Engine, key_variables
 from kernel.errors import KernelBug
 from kernel.gate import approval_record
 from kernel.gate.approval import ApprovalLayer
@@ -55,22 +56,23 @@ from kernel.journal.log import Journal, open_journal
 from kernel.journal.projection import Projector
 from kernel.jsontypes import JsonValue
 from kernel.observe import configuration
-from kernel.ports.provider import Found, Price, Provider, ProviderConfig, Waits
+from kernel.ports.provider import Found, Provider, ProviderConfig, Waits
 from kernel.ports.sandbox import Sandbox
 from kernel.ports.store import Store
 from kernel.process import projection as runs_projection
 from kernel.process.supervisor import Supervisor
 from kernel.runtime.dispatch import Dispatcher
 from kernel.runtime.live import LiveBus
-from kernel.runtime.model import ModelDesk
+from kernel.runtime.model import ModelDesk, SettingsWatch
 from kernel.runtime.record import directive_json, env_json
 from kernel.runtime.state import TERMINAL, RunState
 from kernel.settings import Settings
+from kernel.settings.load import CONFIG_NAME
 from kernel.settings.record import key_names
 from kernel.settings.tree import ADDRESSES, KEY_VARIABLES, ProviderSettings
 from kernel.syscalls.declare import Services
 from kernel.syscalls.permit import PermitLedger
-from kernel.syscalls.scrub import learn_names
+from kernel.syscalls.scrub import learn_names, learn_values
 from kernel.syscalls.table import SyscallTable, discover
 
 _USD: Final = 1_000_000
@@ -153,26 +155,30 @@ async def open_kernel(
     clock: Clock | None = None,
     more_projectors: Mapping[str, Projector] | None = None,
     more_providers: Mapping[str, Provider] | None = None,
+    reload_settings: Callable[[], Settings] | None = None,
 ) -> AsyncGenerator[Kernel]:
     """The kernel of `settings.home`, for `operator`; `more_projectors` are those of the rings above,
-    `more_providers` stand beside the configured ones, or in place of those of the same name.
+    `more_providers` stand beside the configured ones, or in place of those of the same name;
+    `reload_settings` reads them anew when their file has changed: models, keys and routes then follow.
 
     Raises: InstanceLocked (another process owns the home, named by pid), JournalDown, Invalid.
     """
     require_assertions()
-    learn_names(key_names(settings))
+    learn_names((*key_names(settings), *key_variables(settings)))
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(settings.home))
         journal = await stack.enter_async_context(
             open_journal(make_store(settings), settings.home, clock, projectors(more_projectors or {}))
         )
-        providers = {**make_providers(settings, clock), **(more_providers or {})}
-        for provider in providers.values():
+        engine = Engine(settings, clock, provider_config, make_provider, os.environ, more=more_providers)
+        stack.push_async_callback(engine.aclose)
+        learn_values(engine.secret_values())
+        for provider in (more_providers or {}).values():
             stack.push_async_callback(provider.aclose)
         # Entered last, so that it ends first: no agent outlives the providers or the journal.
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        parts = _Parts(settings, operator, asker or Nobody(), clock, journal, tasks, providers)
+        parts = _Parts(settings, operator, asker or Nobody(), clock, journal, tasks, engine, reload_settings)
         kernel = await _compose(parts)
         stack.callback(tasks.cancel_scope.cancel)
         await configuration.note_changes(journal, settings, operator)
@@ -231,9 +237,9 @@ def denied_places(settings: Settings) -> tuple[str, ...]:
     return (str(settings.home), *journal, *settings.paths.denied)
 
 
-def make_providers(settings: Settings, clock: Clock) -> Mapping[str, Provider]:
+def make_providers(settings: Settings) -> Mapping[str, Provider]:
     """The configured providers by name."""
-    return {name: make_provider(provider_config(name, one), clock) for name, one in settings.providers.items()}
+    return {name: make_provider(provider_config(name, one)) for name, one in settings.providers.items()}
 
 
 def provider_config(name: str, one: ProviderSettings) -> ProviderConfig:
@@ -253,16 +259,6 @@ async def offered_models(settings: Settings, name: str, environ: Mapping[str, st
     return await servers.offered_models(provider_config(name, settings.providers[name]), environ)
 
 
-def prices(settings: Settings) -> dict[str, Price]:
-    """What each provider costs, where that is known: named in the settings, or nothing for the embedded one."""
-    known: dict[str, Price] = {}
-    for name, one in settings.providers.items():
-        if one.input_usd_per_mtok or one.output_usd_per_mtok or one.kind == "embedded":
-            full = round(one.input_usd_per_mtok * _USD)
-            known[name] = Price(full, round(one.output_usd_per_mtok * _USD), full)
-    return known
-
-
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What the kernel is composed of, and what lives outside it."""
@@ -273,7 +269,8 @@ class _Parts:
     clock: Clock
     journal: Journal
     tasks: TaskGroup
-    providers: Mapping[str, Provider]
+    engine: Engine
+    reload_settings: Callable[[], Settings] | None
 
 
 async def _compose(parts: _Parts) -> Kernel:
@@ -296,7 +293,7 @@ async def _compose(parts: _Parts) -> Kernel:
     await approvals.recover()
     layers = _layers(settings, capabilities, egress, budgets, approvals)
     gate = Gate(journal, capabilities, ledger, layers, refund=budgets.refund, approvals=approvals)
-    desk = ModelDesk(parts.providers, prices(settings))
+    desk = ModelDesk(parts.engine, SettingsWatch(settings.home / CONFIG_NAME, parts.reload_settings))
     services = Services(
         (Appender, journal),
         (CapabilityTable, capabilities),

@@ -186,7 +186,7 @@ async def provider(settings: Settings, name: str) -> Check:
     label = f"provider {name}"
     made = None
     try:
-        made = make_providers(settings, SystemClock())[name]
+        made = make_providers(settings)[name]
         if not made.endpoint:
             return Check(label, "ok", "needs no network and no key")
         if said.kind == "vendor":

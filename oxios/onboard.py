@@ -17,7 +17,6 @@ from typing import Final
 import anyio
 
 from kernel.boot import local_servers, make_providers, offered_models, provider_config
-from kernel.clock import SystemClock
 from kernel.errors import Conflict, Invalid, NotFound, OxiosError
 from kernel.ports.provider import Found, Message, ModelRequest
 from kernel.settings import Settings, load_settings
@@ -84,7 +83,7 @@ async def check(settings: Settings, choice: Choice) -> None:
             f"the environment variable {config.key_env} is empty, so {choice.name} has no key; nothing was written",
             remedy=f"export {config.key_env} with the key, name another with --key-env, or give --no-check",
         )
-    provider = make_providers(settings, SystemClock())[choice.name]
+    provider = make_providers(settings)[choice.name]
     request = ModelRequest(
         choice.model, (Message("user", "Say ok."),), output_tokens_max=CHECK_TOKENS, deadline_s=CHECK_S
     )

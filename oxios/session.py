@@ -56,7 +56,13 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
 
     async def main() -> int:
         asker = _terminal(args) if listen else Nobody()
-        async with open_kernel(settings, operator=operator(), asker=asker, more_projectors=PROJECTORS) as kernel:
+        async with open_kernel(
+            settings,
+            operator=operator(),
+            asker=asker,
+            more_projectors=PROJECTORS,
+            reload_settings=lambda: settings_for(args),
+        ) as kernel:
             return await body(kernel)
 
     with ended_in_order():

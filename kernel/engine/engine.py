@@ -235,7 +235,8 @@ class Attempts:
 def no_model(model: str, providers: Mapping[str, Provider]) -> NotFound:
     return NotFound(
         f"{model!r} names no configured model",
-        remedy=f"write PROVIDER/MODEL, PROVIDER one of {', '.join(sorted(providers))}",
+        remedy=f"write PROVIDER/MODEL, PROVIDER one of {', '.join(sorted(providers))}; "
+        "`oxios onboard` and `oxios config set providers.NAME.base_url URL` add one",
     )
 
 

@@ -7,9 +7,11 @@ budget is reserved for prompt and answer before, and settled after (`kernel.runt
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from kernel.engine.failures import Failure
+from kernel.engine.plan import Try
 from kernel.errors import OxiosError
 from kernel.gate.request import Cost
 from kernel.ids import call_id
@@ -83,7 +85,8 @@ class Asking:
         sending, call = Sending(self.dispatcher, self.desk, self.caller), call_id(state.run, 0)
         started_s = self.dispatcher.clock.monotonic_s()
         try:
-            reply, used = await sending.send(Outgoing(state.run, call, self.model, asked, tokens_of(asked)))
+            outgoing = Outgoing(state.run, call, self.model, asked, tokens_of(asked), phase="summary")
+            reply, used = await sending.send(outgoing)
         except OxiosError as error:
             failed = {**entry, "code": error.code, "message": error.explain(), "by": "context"}
             self.record(state, "model.failed", failed)
@@ -99,10 +102,12 @@ class Asking:
             entry["purpose"] = purpose
         self.record(state, "model.request", entry)
         started_s = self.dispatcher.clock.monotonic_s()
+        told = _Told(self, state, entry)
         try:
-            reply, used = await self._exchange(state, purpose)
+            reply, used = await self._exchange(state, purpose, told)
         except OxiosError as error:
-            self.record(state, "model.failed", {**entry, "code": error.code, "message": error.explain()})
+            if not told.failures:
+                self.record(state, "model.failed", {**entry, "code": error.code, "message": error.explain()})
             raise
         took_ms = round((self.dispatcher.clock.monotonic_s() - started_s) * 1000)
         self.record(state, "model.reply", _reply_payload(state, reply, purpose, used, took_ms))
@@ -117,15 +122,15 @@ class Asking:
             text = f"{KERNEL_NOTE}{used}. Finish with what there is."
             self.record(state, "run.steered", {"text": text, "by": "budget"})
 
-    async def _exchange(self, state: RunState, purpose: Purpose) -> tuple[Reply, Cost]:
+    async def _exchange(self, state: RunState, purpose: Purpose, told: _Told) -> tuple[Reply, Cost]:
         sending, call = Sending(self.dispatcher, self.desk, self.caller), call_id(state.run, 0)
         if purpose == "summary":
             asked = summary_messages(state)
-            return await sending.send(Outgoing(state.run, call, self.model, asked, tokens_of(asked)))
+            outgoing = Outgoing(state.run, call, self.model, asked, tokens_of(asked), phase="summary")
+            return await sending.send(told.by(outgoing))
         prompt_tokens = self._prompt_tokens(state)
-        reply, used = await sending.send(
-            Outgoing(state.run, call, self.model, state.messages, prompt_tokens, self.tools, self._tools_wire)
-        )
+        outgoing = Outgoing(state.run, call, self.model, state.messages, prompt_tokens, self.tools, self._tools_wire)
+        reply, used = await sending.send(told.by(outgoing))
         if reply.usage.reported and reply.usage.input_tokens > 0:
             # What the provider counts, against our estimate; bounded, since a provider may lie.
             self._ratio = min(RATIO_MAX, max(RATIO_MIN, reply.usage.input_tokens / prompt_tokens))
@@ -148,6 +153,37 @@ class Asking:
         self._tokens += tokens_of(state.messages[self._counted :])
         self._counted = len(state.messages)
         return self._tokens
+
+
+@dataclass(slots=True)
+class _Told:
+    """Records what the engine says of single attempts, in the run's stream."""
+
+    asking: Asking
+    state: RunState
+    entry: JsonObject
+    failures: int = 0
+
+    def by(self, outgoing: Outgoing) -> Outgoing:
+        persona = self.state.env.persona
+        return replace(outgoing, persona=persona, on_failed=self.failed, on_fallback=self.fell_back)
+
+    def failed(self, step: Try, failure: Failure) -> None:
+        self.failures += 1
+        error = failure.error
+        said = error.explain() if isinstance(error, OxiosError) else f"{type(error).__name__}: {error}"
+        code = error.code if isinstance(error, OxiosError) else "error"
+        payload: dict[str, JsonValue] = {
+            "class": failure.kind.value,
+            "key": step.key.source,
+            "code": code,
+            "message": said,
+        }
+        self.asking.record(self.state, "model.failed", {**self.entry, "model": step.model, **payload})
+
+    def fell_back(self, step: Try) -> None:
+        payload: JsonObject = {"from": step.fallback_from, "to": step.model, "reason": step.why}
+        self.asking.record(self.state, "model.fallback", payload)
 
 
 def _reply_payload(state: RunState, reply: Reply, purpose: Purpose, used: Cost, took_ms: int) -> JsonObject:

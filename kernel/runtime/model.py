@@ -9,21 +9,25 @@ commit; the run then asks again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
 
 import anyio
 
 from kernel.capability.rights import Rights
-from kernel.errors import KernelBug, NotFound, ProviderDown
+from kernel.engine.engine import Engine, no_model, stamp_of
+from kernel.errors import KernelBug, OxiosError, ProviderDown
 from kernel.ids import CallId
 from kernel.limits import MODEL_DEADLINE_S
-from kernel.ports.provider import ModelEvent, ModelRequest, Price, Provider, Reply
+from kernel.log import get_logger
+from kernel.ports.provider import ModelEvent, ModelRequest, Provider, Reply
+from kernel.settings import Settings
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
+from kernel.syscalls.scrub import learn_values
 from kernel.syscalls.target import NameClaim
 
-CONTEXT_TOKENS: Final = 128_000
+_log = get_logger("model")
 
 
 class ModelArgs(Args):
@@ -37,46 +41,68 @@ class ModelArgs(Args):
 class Exchange:
     """One request under way, kept by call id between the runtime and the body."""
 
+    provider: Provider
     request: ModelRequest
     on_event: Callable[[ModelEvent], None]
     reply: Reply | None = None
 
 
 @dataclass(slots=True)
-class ModelDesk:
-    """The providers by name, and the exchanges under way."""
+class SettingsWatch:
+    """The settings' file, looked at before each request: one `stat`."""
 
-    providers: Mapping[str, Provider]
-    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
-    """By provider; a provider that costs nothing has a price of zero."""
-    windows: Mapping[str, int] = field(default_factory=dict[str, int])
-    """By model: its context in tokens, where it is not CONTEXT_TOKENS."""
+    path: Path
+    read: Callable[[], Settings] | None = None
+    stamp: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stamp = stamp_of(self.path)
+
+    def changed(self) -> Settings | None:
+        """New settings, where the file changed and can be read; what is wrong with it is logged."""
+        now = stamp_of(self.path)
+        if self.read is None or now == self.stamp:
+            return None
+        self.stamp = now
+        try:
+            return self.read()
+        except OxiosError as error:
+            _log.warning("settings_not_reloaded", why=error.explain())
+            return None
+
+
+@dataclass(slots=True)
+class ModelDesk:
+    """The engine, and the exchanges under way."""
+
+    engine: Engine
+    watch: SettingsWatch
     exchanges: dict[CallId, Exchange] = field(default_factory=dict[CallId, Exchange])
+
+    async def refresh(self) -> None:
+        """Put changed settings in force for the requests from now on."""
+        settings = self.watch.changed()
+        if settings is not None:
+            changed = await self.engine.reload(settings)
+            learn_values(self.engine.secret_values())
+            _log.info("engine_reloaded", providers=changed)
 
     def provider_of(self, model: str) -> tuple[Provider, str]:
         """The provider and its own name of the model. Raises: NotFound, naming those there are."""
         name, _, rest = model.partition("/")
-        provider = self.providers.get(name)
+        provider = self.engine.providers.get(name)
         if provider is None or not rest:
-            raise NotFound(
-                f"{model!r} names no configured model",
-                remedy=f"write PROVIDER/MODEL, PROVIDER one of {', '.join(sorted(self.providers))}; "
-                "`oxios onboard` and `oxios config set providers.NAME.base_url URL` add one",
-            )
+            raise no_model(model, self.engine.providers)
         return provider, rest
 
     def window_of(self, model: str) -> int:
         """How many tokens of prompt and answer the model takes."""
-        return self.windows.get(model, CONTEXT_TOKENS)
+        return self.engine.facts(model).context_tokens
 
     def can_sum_up(self, model: str) -> bool:
         """The embedded planner follows instructions; it has no judgement to sum up with."""
         provider, _ = self.provider_of(model)
         return bool(provider.endpoint)
-
-    def price_of(self, model: str) -> Price | None:
-        """None where it is not known."""
-        return self.prices.get(model.partition("/")[0])
 
 
 @syscall(
@@ -91,7 +117,7 @@ async def model(call: Call, args: ModelArgs) -> ToolResult:
     """Ask a model for its next reply, streamed."""
     desk = call.services.get(ModelDesk)
     exchange = desk.exchanges[call.id]
-    provider, _ = desk.provider_of(args.model)
+    provider = exchange.provider
     try:
         with anyio.fail_after(exchange.request.deadline_s):
             async for event in provider.stream(exchange.request):

@@ -14,17 +14,23 @@ from typing import Final
 
 import anyio
 
+from kernel.engine import money
+from kernel.engine.failures import Failure
+from kernel.engine.plan import Compact, Try, Wait
+from kernel.engine.pursue import Shown, pursue
+from kernel.engine.routes import Phase
 from kernel.errors import BudgetExhausted, CapabilityRevoked, Invalid, KernelBug, OxiosError, ProviderDown
 from kernel.gate.decision import Denied
 from kernel.gate.request import Cost, Request
 from kernel.ids import CallId, RunId
 from kernel.jsontypes import JsonValue
+from kernel.limits import MODEL_DEADLINE_S
 from kernel.log import get_logger
 from kernel.ports.provider import (
     Message,
     ModelEvent,
     ModelRequest,
-    Price,
+    Provider,
     ReasoningDelta,
     Reply,
     TextDelta,
@@ -42,7 +48,6 @@ _log = get_logger("sending")
 OUTPUT_TOKENS_MAX: Final = 8192
 OUTPUT_TOKENS_MIN: Final = 256
 REASONING_BYTES_MAX: Final = 4096
-_MICRO: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,12 @@ class Outgoing:
     tools: Sequence[ToolSpec] = ()
     tools_wire: dict[str, bytes] = field(default_factory=dict[str, bytes])
     output_tokens_max: int = OUTPUT_TOKENS_MAX
+    phase: Phase = "turn"
+    persona: str = ""
+    on_failed: Callable[[Try, Failure], None] = lambda _step, _failure: None
+    """Told of each attempt that failed, before the next."""
+    on_fallback: Callable[[Try], None] = lambda _step: None
+    """Told when another model than the one before is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +79,33 @@ class Sending:
     caller: Caller
 
     async def send(self, outgoing: Outgoing) -> tuple[Reply, Cost]:
-        """The reply, and what it cost.
+        """The reply, and what it cost; after other keys and models where the engine has them.
 
-        Raises: OxiosError: what the gate or the provider said; BudgetExhausted; Invalid (a money
+        Raises: OxiosError: what the gate or the providers said; BudgetExhausted; Invalid (a money
         budget, and no price known).
         """
-        cost = self._cost_at_most(outgoing)
-        request = self._permit_request(outgoing, cost)
+        await self.desk.refresh()
+        async with self.desk.engine.asking(outgoing.model, outgoing.phase, persona=outgoing.persona) as attempts:
+
+            async def attempt(step: Try, shown: Shown) -> tuple[Reply, Cost]:
+                if step.fallback_from:
+                    outgoing.on_fallback(step)
+                async with attempts.slot(step, outgoing.prompt_tokens):
+                    return await self._attempt(outgoing, step, attempts.provider_of(step), shown)
+
+            return await pursue(
+                attempts.plan,
+                self.dispatcher.clock,
+                attempt,
+                compact=_cannot_compact,
+                failed=outgoing.on_failed,
+                waiting=_log_wait,
+            )
+
+    async def _attempt(self, outgoing: Outgoing, step: Try, provider: Provider, shown: Shown) -> tuple[Reply, Cost]:
+        """One model and key: its own permit, its own reservation."""
+        cost = self._cost_at_most(outgoing, step)
+        request = self._permit_request(outgoing, step, cost)
         decision = await self.dispatcher.gate.admit(request)
         if isinstance(decision, Denied):
             raise (
@@ -83,16 +114,16 @@ class Sending:
                 else decision.error()
             )
         used = cost
+        exchange = Exchange(provider, _model_request(outgoing, step, cost), self._listener(outgoing.stream, shown))
         try:
-            reply = await self._stream(outgoing, request, decision, self._model_request(outgoing, cost))
-            used = self._used(outgoing.model, reply.usage, cost)
+            reply = await self._stream(step, request, decision, exchange)
+            used = _used(step, reply.usage, cost)
         finally:
             self.dispatcher.budgets.settle(decision.reservation, used)
             self.dispatcher.ledger.release(decision)
         return reply, used
 
-    async def _stream(self, outgoing: Outgoing, request: Request, permit: Permit, ask: ModelRequest) -> Reply:
-        exchange = Exchange(ask, self._listener(outgoing.stream))
+    async def _stream(self, step: Try, request: Request, permit: Permit, exchange: Exchange) -> Reply:
         self.desk.exchanges[request.call] = exchange
         withdrawn: list[str] = []
         with anyio.CancelScope() as scope:
@@ -108,9 +139,9 @@ class Sending:
                 raise
             except Exception as error:
                 # A supervision point: one provider's fault must not end the kernel.
-                _log.exception("provider_failed", model=outgoing.model, stream=outgoing.stream)
+                _log.exception("provider_failed", model=step.model, stream=request.stream)
                 raise ProviderDown(
-                    f"the provider of {outgoing.model} failed: {type(error).__name__}: {error}",
+                    f"the provider of {step.model} failed: {type(error).__name__}: {error}",
                     remedy="this is a fault of Oxios; resume to ask again, or choose another model",
                 ) from error
             finally:
@@ -118,16 +149,17 @@ class Sending:
         if exchange.reply is None:
             reason = withdrawn[0] if withdrawn else "it was cancelled"
             raise CapabilityRevoked(
-                f"the request to {outgoing.model} was stopped: {reason}", remedy="grant the model again"
+                f"the request to {step.model} was stopped: {reason}", remedy="grant the model again"
             )
         return exchange.reply
 
-    def _listener(self, stream: RunId) -> Callable[[ModelEvent], None]:
+    def _listener(self, stream: RunId, shown: Shown) -> Callable[[ModelEvent], None]:
         live = self.dispatcher.live
 
         def on_event(event: ModelEvent) -> None:
             if not live.heard(stream):
                 return
+            shown.visible = True
             if isinstance(event, TextDelta):
                 live.publish(LiveText(stream, event.text))
             elif isinstance(event, ReasoningDelta):
@@ -135,30 +167,21 @@ class Sending:
 
         return on_event
 
-    def _cost_at_most(self, outgoing: Outgoing) -> Cost:
+    def _cost_at_most(self, outgoing: Outgoing, step: Try) -> Cost:
         """What the request may cost: less answer where little budget is left."""
         left = self.dispatcher.budgets.remaining(self.caller.account)
-        prompt, answer = outgoing.prompt_tokens, outgoing.output_tokens_max
+        prompt, answer = outgoing.prompt_tokens, min(outgoing.output_tokens_max, step.facts.output_tokens)
         if left.tokens_max is not None:
             answer = max(min(OUTPUT_TOKENS_MIN, answer), min(answer, left.tokens_max - prompt))
-        price = self.desk.price_of(outgoing.model)
-        if left.micro_usd_max is not None and price is None:
+        if left.micro_usd_max is not None and step.price is None:
             raise Invalid(
-                f"there is a money budget and the price of {outgoing.model} is not known",
+                f"there is a money budget and the price of {step.model} is not known",
                 remedy="set input_usd_per_mtok and output_usd_per_mtok under providers.NAME, or budget tokens",
             )
-        return Cost(tokens=prompt + answer, calls=0, micro_usd=_money(price, prompt, 0, answer))
+        return Cost(tokens=prompt + answer, calls=0, micro_usd=money.cost_at_most(step.price, prompt, answer))
 
-    def _used(self, name: str, usage: Usage, reserved: Cost) -> Cost:
-        if not usage.reported:
-            return reserved
-        price = self.desk.price_of(name)
-        fresh = usage.input_tokens - usage.cached_tokens
-        money = _money(price, fresh, usage.cached_tokens, usage.output_tokens)
-        return Cost(tokens=usage.input_tokens + usage.output_tokens, calls=0, micro_usd=money)
-
-    def _permit_request(self, outgoing: Outgoing, cost: Cost) -> Request:
-        args = ModelArgs(model=outgoing.model, tokens=cost.tokens)
+    def _permit_request(self, outgoing: Outgoing, step: Try, cost: Cost) -> Request:
+        args = ModelArgs(model=step.model, tokens=cost.tokens)
         return Request(
             principal=self.caller.principal,
             owner=self.caller.owner,
@@ -173,15 +196,32 @@ class Sending:
             cost=cost,
         )
 
-    def _model_request(self, outgoing: Outgoing, cost: Cost) -> ModelRequest:
-        _, name = self.desk.provider_of(outgoing.model)
-        return ModelRequest(
-            model=name,
-            messages=outgoing.messages,
-            tools=outgoing.tools,
-            output_tokens_max=cost.tokens - outgoing.prompt_tokens,
-            tools_wire=outgoing.tools_wire,
-        )
+
+def _model_request(outgoing: Outgoing, step: Try, cost: Cost) -> ModelRequest:
+    return ModelRequest(
+        model=step.name,
+        messages=outgoing.messages,
+        tools=outgoing.tools,
+        output_tokens_max=cost.tokens - outgoing.prompt_tokens,
+        deadline_s=min(MODEL_DEADLINE_S, max(step.deadline_s, 1.0)),
+        key=step.key.value,
+        tools_wire=outgoing.tools_wire,
+    )
+
+
+def _used(step: Try, usage: Usage, reserved: Cost) -> Cost:
+    if not usage.reported:
+        return reserved
+    return Cost(tokens=usage.input_tokens + usage.output_tokens, calls=0, micro_usd=money.cost(step.price, usage))
+
+
+async def _cannot_compact(_step: Compact) -> bool:
+    """Whoever asked owns the conversation: it hears ContextOverflow, shortens it, and asks again."""
+    return False
+
+
+def _log_wait(wait: Wait) -> None:
+    _log.info("model_wait", seconds=wait.seconds, why=wait.why)
 
 
 def reply_payload(reply: Reply, purpose: str, used: Cost, took_ms: int) -> dict[str, JsonValue]:
@@ -204,11 +244,3 @@ def reply_payload(reply: Reply, purpose: str, used: Cost, took_ms: int) -> dict[
     if purpose != "turn":
         payload["purpose"] = purpose
     return payload
-
-
-def _money(price: Price | None, fresh: int, cached: int, answer: int) -> int:
-    """Micro-dollars, rounded up."""
-    if price is None:
-        return 0
-    millionths = fresh * price.input_micro_usd + cached * price.cached_micro_usd + answer * price.output_micro_usd
-    return -(-millionths // _MICRO)

@@ -14,7 +14,6 @@ from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolC
 
 from kernel.adapters.providers.registry import kinds, make_provider
 from kernel.adapters.providers.vendor import VendorProvider
-from kernel.clock import SystemClock
 from kernel.errors import OxiosError, ProviderDown
 from kernel.ports.provider import (
     GOAL_HEADING,
@@ -60,7 +59,7 @@ def scripted_answer(request: ModelRequest) -> Answer:
 
 @asynccontextmanager
 async def embedded(_request: ModelRequest, _times: int) -> AsyncGenerator[Opened]:
-    yield make_provider(ProviderConfig("embedded", "embedded"), SystemClock()), lambda: True
+    yield make_provider(ProviderConfig("embedded", "embedded")), lambda: True
 
 
 @asynccontextmanager
@@ -84,7 +83,7 @@ def over_http(kind: str, cut: int | None, *, stream: bool = True) -> Callable[..
 
 @asynccontextmanager
 async def client(server: ModelServer, kind: str) -> AsyncGenerator[Provider]:
-    provider = make_provider(ProviderConfig("local", kind, server.url), SystemClock())
+    provider = make_provider(ProviderConfig("local", kind, server.url))
     try:
         yield provider
     finally:

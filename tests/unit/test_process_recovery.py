@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_provider_that_is_down_pauses_the_run_and_a_resume_goes_on(tmp_path: Path) -> None:
     """Nothing of what was done is lost."""
     down = Turn(error=ProviderDown("it is down", remedy="wait"))
-    script = [call("write", path="a.txt", content="x"), down, say("done")]
+    script = [call("write", path="a.txt", content="x"), down, down, down, say("done")]
     async with open_world(tmp_path, script) as world:
         state = await world.run()
         assert state.status == "paused"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -44,16 +45,13 @@ def _fill(world: World, count: int) -> None:
         (world.workspace / f"{number}.txt").write_text(f"file {number}\n" + f"{number} " * 1500)
 
 
-def _narrow(world: World) -> None:
-    windows = world.kernel.supervisor.desk
-    windows.windows = {MODEL: _SMALL}
+_NARROW: Final = {f"models.{MODEL}.context": str(_SMALL)}
 
 
 async def test_a_long_run_is_cut_within_its_window_and_finishes(tmp_path: Path) -> None:
     """Every request fits, the goal stays, and the record says what was taken out."""
     provider = ScriptedProvider([*_reads(12), say("done")])
-    async with open_world(tmp_path, provider=provider) as world:
-        _narrow(world)
+    async with open_world(tmp_path, provider=provider, settings=_NARROW) as world:
         _fill(world, 12)
         state = await world.run("keep this goal")
         assert (state.status, state.output) == ("finished", "done")
@@ -66,8 +64,7 @@ async def test_a_long_run_is_cut_within_its_window_and_finishes(tmp_path: Path) 
 async def test_a_model_sums_up_what_is_taken_out(tmp_path: Path) -> None:
     """Its words stand in the place of the steps, and cost is counted."""
     provider = _Remote([*_reads(4), say("done")])
-    async with open_world(tmp_path, provider=provider) as world:
-        _narrow(world)
+    async with open_world(tmp_path, provider=provider, settings=_NARROW) as world:
         _fill(world, 4)
         state = await world.run()
         assert state.status == "finished"

@@ -12,14 +12,12 @@ from collections.abc import Callable
 from functools import cache
 
 import kernel.adapters.providers as package
-from kernel.adapters.providers.retry import Retrying
-from kernel.clock import Clock
 from kernel.errors import Invalid, KernelBug
 from kernel.ports.provider import Provider, ProviderConfig
 
 
-def make_provider(config: ProviderConfig, clock: Clock) -> Provider:
-    """The provider that `config` describes; one that needs a network tries again on its own.
+def make_provider(config: ProviderConfig) -> Provider:
+    """The provider that `config` describes; it asks once, and the engine decides what is tried again.
 
     Raises: Invalid, where no adapter is of that kind or the configuration does not suit it.
     """
@@ -29,8 +27,7 @@ def make_provider(config: ProviderConfig, clock: Clock) -> Provider:
             f"providers.{config.name}.kind is {config.kind!r}, and no such provider exists",
             remedy=f"use one of: {', '.join(kinds())}",
         )
-    provider = made(config)
-    return Retrying(provider, clock) if provider.endpoint else provider
+    return made(config)
 
 
 def kinds() -> tuple[str, ...]:
