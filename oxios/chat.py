@@ -203,7 +203,8 @@ class Chat(Chatting):
         finally:
             self._turn, self._asking = None, None
             self._turn_ended.set()
-            self._prompt()
+            if not scope.cancel_called:
+                self._prompt()
 
     def _tell(self, result: TurnResult) -> None:
         self._talk.result(result)
@@ -249,3 +250,4 @@ class Chat(Chatting):
                     self.leave()
                 else:
                     await self.stop()
+                    self._prompt()

@@ -31,6 +31,13 @@ class Session:
             if not self._read(ends_s - time.monotonic()):
                 raise AssertionError(f"{text!r} was not shown; this was:\n{self.shown}")
 
+    def see_last(self, text: str) -> None:
+        """Read until what the terminal shows ends in `text`: a prompt that waits."""
+        ends_s = time.monotonic() + SEE_S
+        while not self.shown.endswith(text):
+            if not self._read(ends_s - time.monotonic()):
+                raise AssertionError(f"{text!r} is not the last of what was shown:\n{self.shown}")
+
     def type(self, text: str) -> None:
         os.write(self.outer, text.encode())
 
