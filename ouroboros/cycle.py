@@ -40,6 +40,8 @@ from ouroboros.verdict import Verdict
 REPLY_BYTES_MAX: Final = 64 * 1024
 """Of a reply in the session's stream; the whole stands in its run's."""
 CONTEXT_CHARS_MAX: Final = 6_000
+RUNS_ON: Final = frozenset({"", "paused", "running"})
+"""What a generation's status is until its run has ended."""
 _MICRO: Final = 1_000_000
 
 
@@ -75,7 +77,7 @@ def next_phase(turn: Turn, bounds: Bounds) -> str:
     current = turn.current
     if current is None:
         return "crystallize" if turn.draft is None else "confirm"
-    if current.status in {"", "paused", "running"}:
+    if current.status in RUNS_ON:
         return "execute"
     if current.status != "finished":
         return ""
@@ -124,7 +126,7 @@ class Cycle:
         if turn is None or turn.status not in {*OPEN, "waiting"}:
             return
         payload: dict[str, JsonValue] = {}
-        if turn.current is not None:
+        if turn.current is not None and turn.current.status in RUNS_ON:
             run = await self._run_of(turn.current.seed.id)
             if run is not None:
                 if self.kernel.runs.live(run):
@@ -205,24 +207,25 @@ class Cycle:
         match phase:
             case "assess":
                 return _Seeding(
-                    Assess(self.model(), lambda: self.session.ask(prompt), rounds_max), self.session, now_us
+                    Assess(self.model(phase), lambda: self.session.ask(prompt), rounds_max), self.session, now_us
                 )
             case "crystallize":
-                return Crystallize(self.model(), lambda: self.session.ask(prompt))
+                return Crystallize(self.model(phase), lambda: self.session.ask(prompt))
             case "confirm":
                 return Confirm(self.person, self.session, turn, now_us)
             case "execute":
                 return Execute(self.kernel, self.session, turn.generations[-1], persona, self._context(turn))
             case "review":
-                return Reviewing(self.kernel, turn.generations[-1], Judge(self.model()))
+                return Reviewing(self.kernel, turn.generations[-1], Judge(self.model(phase)))
             case _:
                 return Evolving(turn.generations[-1], self._bounds(), now_us)
 
-    def model(self) -> KernelModel:
-        """Who is asked by the phases: the cycle's own model, else the one the agent has."""
+    def model(self, phase: str) -> KernelModel:
+        """Who is asked in a phase: the model that the settings route it to, else the one the agent has."""
         settings, persona = self.kernel.settings, self._persona()
-        of_persona = persona.model if persona else ""
-        name = settings.cycle.model or self.session.model or of_persona or settings.model.default
+        routing = settings.routing
+        of_persona = (persona.model if persona else "") or routing.personas.get(self.session.persona, "")
+        name = routing.phases.get(phase) or self.session.model or of_persona or settings.model.default
         provider = settings.providers.get(name.partition("/")[0])
         speaks = provider is None or provider.kind != "embedded"
         return KernelModel(self.kernel.handle(self.session.owner, run=self.session.id), name, speaks)

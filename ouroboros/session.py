@@ -99,7 +99,6 @@ class Session:
     tokens: int = 0
     """Spent by phases and by runs that ended."""
     micro_usd: int = 0
-    calls: int = 0
 
     def apply_entry(self, entry: Entry) -> None:
         if entry.payload is not None:
@@ -119,6 +118,10 @@ class Session:
     @property
     def workspace(self) -> str:
         return self.mounts[0].path if self.mounts else ""
+
+    def charge(self, spent: Mapping[str, int]) -> None:
+        self.tokens += spent.get("tokens", 0)
+        self.micro_usd += spent.get("micro_usd", 0)
 
     def ask(self, persona_prompt: str = "") -> Ask:
         """The newest turn as it is assessed and drafted from."""
@@ -181,6 +184,7 @@ def _message(session: Session, payload: Mapping[str, Any]) -> None:
             turn = session.turns[-1]
             turn.reply, turn.status = text, payload["status"]
             turn.note, turn.best = payload.get("note", ""), payload.get("generation", 0)
+            session.charge(payload.get("spent", {}))
         case _:
             return  # What was said to a run under way stands in that run's stream.
 
@@ -194,8 +198,7 @@ def _phase_started(session: Session, payload: Mapping[str, Any]) -> None:
 def _phase_finished(session: Session, payload: Mapping[str, Any]) -> None:
     if payload["ok"]:
         _PHASES[payload["phase"]](session.turns[-1], payload["result"])
-        for name in ("tokens", "micro_usd", "calls"):
-            setattr(session, name, getattr(session, name) + payload["result"].get("spent", {}).get(name, 0))
+        session.charge(payload["result"].get("spent", {}))
 
 
 def _replied(session: Session, payload: Mapping[str, Any]) -> None:

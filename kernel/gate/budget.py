@@ -106,14 +106,15 @@ class BudgetLedger:
         """The call did not happen: give the reservation back. Raises: as `settle`."""
         self.settle(handle, _NOTHING)
 
-    def restore(self, account: str, spent: Cost, active_us: int = 0) -> None:
-        """Count what the journal says was spent before, for a run that resumes. Parents count it too.
+    def restore(self, account: str, spent: Cost, active_us: int = 0, *, above: bool = True) -> None:
+        """Count what the journal says was spent before, for a run that resumes.
 
+        Parents count it too, unless `above` says that they have: a parent outlives a run's pauses.
         Raises: NotFound.
         """
         found = self._account(account)
         found.active_us += active_us
-        for each in found.line():
+        for each in found.line() if above else (found,):
             each.spent = _sum(each.spent, spent)
 
     def spent(self, account: str) -> Cost:

@@ -22,7 +22,6 @@ from kernel.ids import RunId
 from kernel.journal.appender import Appender
 from kernel.journal.entry import SYSTEM_STREAM, Draft
 from kernel.jsontypes import JsonValue
-from kernel.limits import MODEL_DEADLINE_S
 from kernel.ports.provider import Message, Reply
 from kernel.process.supervisor import AGENT_ROLE, Supervisor
 from kernel.runtime.dispatch import Caller
@@ -33,7 +32,8 @@ from kernel.syscalls.target import NameClaim
 
 ASKED_BYTES_MAX: Final = 192 * 1024
 """Of system, messages and schema together: the request stands whole in one journal entry."""
-_MARGIN_S: Final = 10.0
+BACKSTOP_S: Final = 7_300.0
+"""The engine's own bounds (`routing.deadline_s`, `routing.wait_s`) come before this, at their largest too."""
 _SCHEMA_HEADING: Final = "Answer with one JSON value and nothing else. It fits this JSON Schema:"
 
 
@@ -63,7 +63,7 @@ class AskArgs(Args):
     AskArgs,
     claims=lambda args: (NameClaim("model", args.model, Rights.EXECUTE),),
     effect=Effect.READ,
-    deadline_s=MODEL_DEADLINE_S + _MARGIN_S,
+    deadline_s=BACKSTOP_S,
     offered=False,
 )
 async def ask_model(call: Call, args: AskArgs) -> ToolResult:

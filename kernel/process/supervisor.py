@@ -56,6 +56,8 @@ class Supervisor:
     asker: Asker
     tasks: TaskGroup
     live: dict[RunId, AgentProcess] = field(default_factory=dict[RunId, AgentProcess])
+    launched: set[RunId] = field(default_factory=set[RunId])
+    """Runs that lived in this kernel: a budget above them has counted what they spent."""
     resuming: set[RunId] = field(default_factory=set[RunId])
     """Runs on their way to being live: a second resume meanwhile is refused."""
 
@@ -231,7 +233,8 @@ class Supervisor:
         budgets.open(state.run, budget, state.account if budgets.is_open(state.account) else None)
         tokens = state.usage.input_tokens + state.usage.output_tokens
         spent = Cost(tokens, state.calls_spent, state.cost_micro_usd)
-        self.dispatcher.budgets.restore(state.run, spent, state.active_us)
+        budgets.restore(state.run, spent, state.active_us, above=state.run not in self.launched)
+        self.launched.add(state.run)
         mode = cast("ApprovalMode", state.approve) if state.approve else None
         self.approvals.open_run(state.run, goal=state.directive.goal, mode=mode)
         self.live[state.run] = process

@@ -51,7 +51,6 @@ _JOURNAL_URL = Text(
 )
 MODEL_NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}/\S{1,200}"
 _MODEL = Text(MODEL_NAME, 'PROVIDER/MODEL, e.g. "embedded/planner"')
-_PHASE_MODEL = Text(r"(?:[a-z0-9][a-z0-9_-]{0,63}/\S{1,200})?", "PROVIDER/MODEL, or empty", quoted=True)
 _GRANTED = Text(r"[a-z][a-z0-9_]*(?::[^\s,]+)?", 'a tool, or a tool and what it acts on, e.g. "write", "exec:git"')
 _PATH = Text(r"(?:/|~/)[^\x00\n]*", "an absolute path, or one that starts with ~/")
 _PROGRAM = Text(r"[^\s/\x00][^/\x00\n]*", 'a program\'s name, e.g. "curl"')
@@ -273,9 +272,6 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class CycleSettings:
-    model: str = setting(
-        "", _PHASE_MODEL, Operator(), "The model that assesses, drafts and judges; empty: the agent's."
-    )
     generations_max: int = setting(
         3, Number(1, 3, whole=True), Lower(), "How often a task is carried out at most, each time closing gaps."
     )

@@ -90,7 +90,7 @@ def test_control_c_stops_the_turn_and_then_leaves(place: Place) -> None:
     assert "Traceback" not in chat.shown
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_chat_that_is_ended_goes_on_later(place: Place, number: signal.Signals) -> None:
     """The run is recorded as interrupted; the next start asks about the call in doubt, and finishes the turn."""
     gate = place.work / "gate"
@@ -100,7 +100,7 @@ def test_a_chat_that_is_ended_goes_on_later(place: Place, number: signal.Signals
         chat.see("▸ exec")
         chat.stop(number)
         code, _ = chat.end()
-    assert code == 0, chat.shown
+    assert code == (-9 if number == signal.SIGKILL else 0), chat.shown
     gate.write_text("open sesame")
     with in_terminal(["chat", "--session", "t"], cwd=place.work, env=place.env) as chat:
         chat.see("turn 1 was interrupted; it goes on")

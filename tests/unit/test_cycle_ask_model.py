@@ -69,7 +69,7 @@ async def test_tools_are_described_and_never_carried_out(tmp_path: Path) -> None
 
 async def test_a_failure_is_recorded_and_raised(tmp_path: Path) -> None:
     """An outage leaves model.failed with its code, and nothing pretends to be a reply."""
-    async with open_cycle(tmp_path, [Turn(error=ProviderDown("gone"))]) as world:
+    async with open_cycle(tmp_path, [Turn(error=ProviderDown("gone", retry_after_s=0))] * 3) as world:
         with pytest.raises(ProviderDown):
             await _ask(world)
         failed = (await world.entries("model.failed"))[0].payload or {}

@@ -13,10 +13,14 @@ import pytest
 from kernel.errors import Invalid, ProviderDown
 from kernel.ids import RunId
 from kernel.testing.provider import Expect, Turn, call, say
+from ouroboros.assess import Assess
+from ouroboros.crystallize import Crystallize
 from ouroboros.cycle import TurnResult
+from ouroboros.nodes import Node
 from ouroboros.seed import SeedSpec
 from ouroboros.seedbook import SeedBook
-from tests.cycle_world import SUBSTANTIAL, TRIVIAL, CycleWorld, open_cycle, told
+from ouroboros.session import fold
+from tests.cycle_world import SUBSTANTIAL, TRIVIAL, CycleWorld, FakeModel, open_cycle, told
 
 pytestmark = pytest.mark.anyio
 
@@ -189,8 +193,8 @@ async def test_earlier_turns_reach_the_next_as_quoted_data(tmp_path: Path) -> No
 
 async def test_an_outage_pauses_the_turn_and_the_phase_is_tried_again_alone(tmp_path: Path) -> None:
     """Assessed once, drafted once, the failed phase again: nothing that was done is done twice."""
-    down = Turn(error=ProviderDown("the model is gone", remedy="wait"))
-    script = [told(SUBSTANTIAL), down, told(DRAFT), _write("hello"), say("Done.")]
+    down = [Turn(error=ProviderDown("the model is gone", remedy="wait", retry_after_s=0))] * 3
+    script = [told(SUBSTANTIAL), *down, told(DRAFT), _write("hello"), say("Done.")]
     async with open_cycle(tmp_path, script) as world:
         paused = await world.cycle.run("make a greeting")
         assert (paused.status, paused.phase) == ("paused", "crystallize")
@@ -274,3 +278,47 @@ async def test_a_failed_run_is_said(tmp_path: Path) -> None:
         result: TurnResult = await world.cycle.run("do it")
         assert result.status == "failed"
         assert "empty replies" in result.response
+
+
+async def test_phases_replay_from_the_record(tmp_path: Path) -> None:
+    """With the session as it was then and the recorded replies, each phase gives what it gave; no model is asked."""
+    script = [told(VAGUE), told(SUBSTANTIAL), say("not JSON"), told(DRAFT), _write("hello"), say("Done.")]
+    async with open_cycle(tmp_path, script) as world:
+        await world.cycle.run("fix it")
+        await world.cycle.run("a.txt")
+        entries = await world.entries()
+    replayed: list[str] = []
+    for place, entry in enumerate(entries):
+        phase = (entry.payload or {}).get("phase")
+        if entry.kind != "phase.finished" or phase not in {"assess", "crystallize"}:
+            continue
+        begun = max(n for n in range(place) if entries[n].kind == "phase.started")
+        session = fold(world.session.id, entries[:begun])
+        replies = [(one.payload or {})["text"] for one in entries[begun:place] if one.kind == "model.reply"]
+        model = FakeModel(list(replies))
+        nodes: dict[str, Node[Any, Any]] = {
+            "assess": Assess(model, session.ask, 3),
+            "crystallize": Crystallize(model, session.ask),
+        }
+        node = nodes[str(phase)]
+        inputs = await node.prep()
+        result = await node.post(inputs, await node.exec(inputs))
+        assert result == cast("dict[str, Any]", entry.payload)["result"]
+        assert model.answers == []
+        replayed.append(str(phase))
+    assert replayed == ["assess", "assess", "crystallize"]
+
+
+async def test_a_phase_can_have_a_model_of_its_own(tmp_path: Path) -> None:
+    """The route of a phase is asked for that phase alone; the agent keeps the session's model."""
+    routed = {
+        "providers.scripted.base_url": "http://127.0.0.1:9/v1",
+        "routing.phases.assess": "scripted/small",
+        "routing.phases.review": "scripted/judge",
+    }
+    draft = {**DRAFT, "criteria": ["It is kind"]}
+    script = [told(SUBSTANTIAL), told(draft), say("Done."), told({"findings": []}), told({"findings": []})]
+    async with open_cycle(tmp_path, script, settings=routed) as world:
+        result = await world.cycle.run("be kind")
+        assert [request.model for request in world.provider.requests] == ["small", "model", "model", "judge", "judge"]
+        assert (result.status, result.passed) == ("done", None)

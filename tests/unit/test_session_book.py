@@ -123,3 +123,22 @@ async def test_a_spent_budget_stops_the_phases(tmp_path: Path) -> None:
         assert result.status == "failed"
         assert "the budget of s" in result.response
         assert world.provider.requests == []
+
+
+async def test_what_a_run_spent_is_counted_once_however_often_it_pauses(tmp_path: Path) -> None:
+    """Paused and resumed in one kernel, and stopped in the end: the ledger and the stream say the same."""
+    script = [told(TRIVIAL), call("ls", path=".")]
+    async with open_cycle(
+        tmp_path, script, budget=Budget(tokens_max=100_000), settings={"run.turns_max": "1"}
+    ) as world:
+        ledger = world.kernel.dispatcher.budgets
+        assert (await world.cycle.run("do it")).status == "paused"
+        for _ in range(2):
+            assert ledger.spent(world.session.id).tokens == 2 * 15
+            again = await world.cycle.resume()
+            assert again is not None
+            assert again.status == "paused"
+        assert world.session.tokens == 15
+        await world.cycle.stop("enough")
+        assert ledger.spent(world.session.id).tokens == world.session.tokens == 2 * 15
+        assert world.session == await world.book.read(world.session.id)

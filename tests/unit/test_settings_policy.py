@@ -73,7 +73,6 @@ POLICIES: dict[str, type] = {
     "run.calls_max": Lower,
     "run.usd_max": Lower,
     "run.seconds_max": Lower,
-    "cycle.model": Operator,
     "cycle.generations_max": Lower,
     "cycle.clarify_rounds_max": Lower,
     "cycle.score_min": Free,
