@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,33 @@ def test_a_message_may_come_from_standard_input(place: Place) -> None:
     """A dash reads it."""
     done = place.oxios("run", "-", "-q", stdin='write "y" to b.txt\n')
     assert (done.returncode, (place.work / "b.txt").read_text()) == (0, "y")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_turn_that_was_cut_off_goes_on_with_the_same_run(place: Place, number: signal.Signals) -> None:
+    """However the process ended, `oxios run --session` without a message finishes the turn with its one run."""
+    words = [sys.executable, "-m", "oxios", "run", "--session", "cut"]
+    goal = "run `mkfifo gate`, then run `cat gate`, then read a.txt"
+    with subprocess.Popen([*words, goal], cwd=place.work, env=place.env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "▸ exec cat" in line:
+                process.send_signal(number)
+                break
+        rest = process.stderr.read()
+        code = process.wait(60)
+    assert code == (-9 if number == signal.SIGKILL else 130)
+    assert number == signal.SIGKILL or "goes on from here" in rest
+    (place.work / "a.txt").write_text("still here")
+    first = place.oxios("run", "--session", "cut", "--json", "--exit-code", "-q")
+    told = _told(first)
+    assert (told["exit_code"], told["phase_reached"]) == (5, "execute")
+    resumed = place.oxios("runs", "resume", told["agent_id"], "--in-doubt", "skip")
+    assert resumed.returncode == 0, resumed.stderr
+    done = _told(place.oxios("run", "--session", "cut", "--json", "--exit-code", "-q"))
+    assert done["agent_id"] == told["agent_id"]
+    assert "still here" in done["response"] or "not done" in done["response"]
+    assert len(json.loads(place.oxios("runs", "list", "--json").stdout)) == 1
 
 
 def _ran(place: Place, server: ModelServer, *words: str) -> subprocess.CompletedProcess[str]:
