@@ -27,6 +27,8 @@ _TALK = [
     call("read", path="a.txt"),
     say("the end"),
 ]
+_DOWN = [Turn(error=ProviderDown("gone", remedy="wait", retry_after_s=0))] * 3
+"""As often as the engine tries."""
 _BIG = Usage(input_tokens=7_500, output_tokens=10)
 
 
@@ -85,7 +87,7 @@ async def test_calls_are_counted_exactly_and_over_a_resume(tmp_path: Path) -> No
     script = [
         call("ls"),
         call("nonexistent"),
-        Turn(error=ProviderDown("gone", remedy="wait")),
+        *_DOWN,
         call("ls", path="."),
         call("ls", path="./"),
         say("done"),
@@ -118,7 +120,7 @@ async def test_a_budget_of_seconds_stops_a_call_under_way_and_more_lets_it_go_on
 
 async def test_only_one_of_two_resumes_at_once_is_taken(tmp_path: Path) -> None:
     """The run is carried once, however many ask for it in the same moment."""
-    script = [Turn(error=ProviderDown("gone", remedy="wait")), call("write", path="a", content="1"), say("done")]
+    script = [*_DOWN, call("write", path="a", content="1"), say("done")]
     async with open_world(tmp_path, script) as world:
         run = await world.start()
         await world.kernel.runs.wait(run)
@@ -140,7 +142,7 @@ async def test_only_one_of_two_resumes_at_once_is_taken(tmp_path: Path) -> None:
 
 async def test_nobody_but_its_owner_raises_a_runs_budget(tmp_path: Path) -> None:
     """The agent itself, above all, does not."""
-    async with open_world(tmp_path, [Turn(error=ProviderDown("gone", remedy="wait"))]) as world:
+    async with open_world(tmp_path, _DOWN) as world:
         run = await world.start()
         await world.kernel.runs.wait(run)
         with pytest.raises(AccessDenied):
@@ -173,7 +175,7 @@ async def test_a_fork_of_a_fork_goes_on_from_every_step_it_inherited(tmp_path: P
 @pytest.mark.parametrize("kind", ["run.started", "model.reply", "call.intent", "call.outcome"])
 async def test_a_run_of_which_something_was_erased_says_so_and_does_not_go_on(tmp_path: Path, kind: str) -> None:
     """It is neither resumed (what was done could be done again) nor forked after that point; it can be cancelled."""
-    script = [call("write", path="a", content="secret"), Turn(error=ProviderDown("gone", remedy="wait"))]
+    script = [call("write", path="a", content="secret"), *_DOWN]
     async with open_world(tmp_path, script) as world:
         run = (await world.run()).run
         entry = (await world.entries(run, kind))[0]

@@ -16,6 +16,7 @@ Source: bwrap(1); RFC-0004.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -128,8 +129,17 @@ def _sockets(binds: Sequence[Bind]) -> Iterator[str]:
         return
     for path in dict.fromkeys(line.split(" /", 1)[1] for line in lines if " /" in line):
         real = os.path.realpath(f"/{path}")
-        if any(covers.holds(bind.path, real) for bind in binds) and Path(real).is_socket():
+        bind = next((bind for bind in binds if covers.holds(bind.path, real)), None)
+        if bind is not None and Path(real).is_socket() and _enterable(Path(real).parent, Path(bind.path)):
             yield real
+
+
+def _enterable(folder: Path, bind: Path) -> bool:
+    """Whether a process of ours without capabilities can reach into a folder; what it cannot needs no cover."""
+    if folder != bind and not _enterable(folder.parent, bind):
+        return False
+    found = folder.stat()
+    return bool(found.st_mode & (stat.S_IXUSR if found.st_uid == os.getuid() else stat.S_IXOTH))
 
 
 def _proc_covers() -> Iterator[str]:
