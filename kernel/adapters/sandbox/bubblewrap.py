@@ -35,7 +35,7 @@ import anyio
 from kernel.adapters.sandbox import confine, covers, seccomp
 from kernel.adapters.sandbox.lifeline import Lifeline
 from kernel.adapters.sandbox.memory import memory_file
-from kernel.adapters.sandbox.probe import probe_command, probe_outcome
+from kernel.adapters.sandbox.probe import probe_outcome
 from kernel.adapters.sandbox.watch import Watch, Watched
 from kernel.clock import Clock, SystemClock
 from kernel.errors import NotFound, SandboxDown
@@ -136,7 +136,7 @@ class BubblewrapSandbox:
 
     async def probe(self) -> Probe:
         """Start `true` in the sandbox and look."""
-        return await probe_outcome(self, "bubblewrap", probe_command())
+        return await probe_outcome(self, "bubblewrap")
 
     async def _start(
         self,

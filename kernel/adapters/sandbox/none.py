@@ -31,7 +31,7 @@ from kernel.adapters.sandbox import covers
 from kernel.adapters.sandbox.confine import FIXED_ENV, PATH
 from kernel.adapters.sandbox.launcher import Order
 from kernel.adapters.sandbox.memory import memory_file
-from kernel.adapters.sandbox.probe import probe_command, probe_outcome
+from kernel.adapters.sandbox.probe import probe_outcome
 from kernel.adapters.sandbox.watch import Watch
 from kernel.clock import Clock, SystemClock
 from kernel.errors import NotFound, SandboxDown
@@ -94,7 +94,7 @@ class NoSandbox:
 
     async def probe(self) -> Probe:
         """Start a process and look."""
-        return await probe_outcome(self, "none", probe_command())
+        return await probe_outcome(self, "none")
 
 
 def _order(command: Command) -> Order:

@@ -12,18 +12,18 @@ _LOOK: Final = "grep CapEff /proc/self/status; ls /proc | grep -c '^[0-9]'"
 _DEADLINE_S: Final = 10.0
 
 
-def probe_command(folder: str = "") -> Command:
+def probe_command(folder: str) -> Command:
     """A command that tells its capabilities and how many processes it sees."""
-    place = folder or tempfile.gettempdir()
-    return Command(
-        ("/bin/bash", "-c", _LOOK), place, (Bind(place, writable=False),), bounds=Bounds(deadline_s=_DEADLINE_S)
-    )
+    bounds = Bounds(deadline_s=_DEADLINE_S)
+    return Command(("/bin/bash", "-c", _LOOK), folder, (Bind(folder, writable=False),), bounds=bounds)
 
 
-async def probe_outcome(sandbox: Sandbox, tier: Tier, command: Command) -> Probe:
+async def probe_outcome(sandbox: Sandbox, tier: Tier) -> Probe:
     """Run it and judge: a tier works where the process ran and was as confined as the tier says."""
     try:
-        finished = await sandbox.run(command)
+        # A folder of its own: what lies in a shared one, the home perhaps, says nothing of the tier.
+        with tempfile.TemporaryDirectory(prefix="oxios-probe-") as folder:
+            finished = await sandbox.run(probe_command(str(folder)))
     except OxiosError as error:
         return Probe(tier, works=False, reason=error.message, remedy=error.remedy)
     said = finished.output.decode("utf-8", errors="replace").split()
