@@ -18,7 +18,7 @@ from kernel.ids import call_id
 from kernel.journal.entry import Draft, Entry
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.ports.provider import KERNEL_NOTE, ContextOverflow, Reply, ToolSpec
-from kernel.runtime.context import extract, plan_cut, summary_request
+from kernel.runtime.context import TRIGGER, extract, plan_cut, summary_request
 from kernel.runtime.dispatch import Caller, Dispatcher
 from kernel.runtime.loop import Purpose
 from kernel.runtime.model import ModelDesk
@@ -67,6 +67,9 @@ class Asking:
         """Take older messages out of the conversation where they do not fit; whether it did."""
         window = self.desk.window_of(self.model)
         room = max(window - OUTPUT_TOKENS_MAX, window // 2)
+        # Counted message by message over the run: looking at all of them each round would grow with its square.
+        if not force and self._prompt_tokens(state) * self._ratio <= room * TRIGGER:
+            return False
         cut = plan_cut(state.messages, round(room / self._ratio), force=force)
         if cut is None:
             return False
