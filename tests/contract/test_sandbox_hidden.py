@@ -143,7 +143,7 @@ async def test_the_kernels_sandbox_hides_its_home_and_what_the_settings_deny(tmp
 
 async def test_a_journal_kept_elsewhere_is_denied_as_well(tmp_path: Path) -> None:
     """`journal.url` may name a file in the workspace: it and SQLite's files beside it are the kernel's."""
-    url = f"sqlite://{tmp_path}/work/j.db"
+    url = f"sqlite://{tmp_path}/ground/j.db"
     settings = load_settings(home=tmp_path / "home", cwd=tmp_path, overrides={"journal.url": url}, env={})
-    places = {f"{tmp_path}/work/j.db{suffix}" for suffix in ("", "-wal", "-shm")}
+    places = {f"{tmp_path}/ground/j.db{suffix}" for suffix in ("", "-wal", "-shm")}
     assert places <= set(denied_places(settings))

@@ -12,8 +12,8 @@ from ouroboros.seed import SeedMount
 from ouroboros.workspace import Places, resolve_mounts
 
 
-def _places(tmp_path: Path, cwd: str = "home/work") -> Places:
-    for name in ("home/work/src", "home/work/lib", "home/.oxios/journal", "seeds/data", "other"):
+def _places(tmp_path: Path, cwd: str = "home/code") -> Places:
+    for name in ("home/code/src", "home/code/lib", "home/.oxios/journal", "seeds/data", "other"):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
     return Places(cwd=tmp_path / cwd, user_home=tmp_path / "home", kernel_home=tmp_path / "home/.oxios")
 
@@ -25,7 +25,7 @@ def _mounts(*written: tuple[str, str]) -> list[SeedMount]:
 def test_without_mounts_the_workspace_is_the_current_directory(tmp_path: Path) -> None:
     """No mounts and no flag: the agent works where the person stands."""
     places = _places(tmp_path)
-    assert resolve_mounts([], places, directory=tmp_path / "seeds") == (Mount(str(tmp_path / "home/work")),)
+    assert resolve_mounts([], places, directory=tmp_path / "seeds") == (Mount(str(tmp_path / "home/code")),)
 
 
 def test_mounts_are_relative_to_the_seed_file(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_the_flag_takes_the_place_of_the_workspace(tmp_path: Path) -> None:
     found = resolve_mounts(
         _mounts(("data", "rw"), ("../other", "ro")), places, directory=tmp_path / "seeds", workspace="src"
     )
-    assert found == (Mount(str(tmp_path / "home/work/src")), Mount(str(tmp_path / "other"), "ro"))
+    assert found == (Mount(str(tmp_path / "home/code/src")), Mount(str(tmp_path / "other"), "ro"))
 
 
 @pytest.mark.parametrize("written", ["/", "..", "../..", "/proc/self/cwd/../.."])
