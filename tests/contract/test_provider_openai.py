@@ -4,80 +4,29 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 
-from kernel.adapters.providers.client import WireClient
 from kernel.adapters.providers.exchange import REPLY_BYTES_MAX
 from kernel.adapters.providers.openai import openai_client
-from kernel.errors import DeadlinePassed, Invalid, OxiosError, ProviderDown
-from kernel.ports.provider import KeyRefused, Message, ModelRequest, ProviderConfig, Reply, TimedOut, Waits
+from kernel.errors import DeadlinePassed, Invalid, ProviderDown
+from kernel.ports.provider import KeyRefused, Message, ModelRequest, ProviderConfig, TimedOut, Waits
 from kernel.testing.chat_format import encode_stream
 from kernel.testing.model_server import (
     Answer,
     Fault,
-    ModelServer,
     Raw,
-    Reaction,
     Scene,
     in_pieces,
-    model_server,
 )
+from tests.contract.wire_client import HALF, QUICK, WireUnderTest, ask
 
 KEY = "sk-not-to-be-seen"
-REQUEST = ModelRequest("m", [Message("user", "hi")], deadline_s=20.0)
-QUICK = Waits(connect_s=0.2, first_byte_s=0.2, idle_s=0.1)
-HALF = Answer("half of it", finish=None, usage=None, done=False)
 
 
-@asynccontextmanager
-async def serving(
-    *script: Reaction, waits: Waits = QUICK, key_env: str = "", environ: Mapping[str, str] | None = None
-) -> AsyncGenerator[tuple[WireClient, ModelServer]]:
-    async with model_server(script) as server:
-        config = ProviderConfig("local", "openai", server.url, key_env, model="default-model", waits=waits)
-        provider = openai_client(config, environ or {})
-        try:
-            yield provider, server
-        finally:
-            await provider.aclose()
-
-
-async def ask(provider: WireClient, request: ModelRequest = REQUEST) -> Reply:
-    events = [event async for event in provider.stream(request)]
-    assert isinstance(events[-1], Reply)
-    return events[-1]
-
-
-def raised_by(kind: type[OxiosError], *script: Reaction, waits: Waits = QUICK, deadline_s: float = 20.0) -> OxiosError:
-    """The error of one request, exactly of `kind`."""
-    found: list[OxiosError] = []
-
-    async def main() -> None:
-        async with serving(*script, waits=waits) as (provider, _):
-            with pytest.raises(OxiosError) as raised, anyio.fail_after(10):
-                await ask(provider, ModelRequest("m", [Message("user", "hi")], deadline_s=deadline_s))
-            found.append(raised.value)
-
-    anyio.run(main)
-    assert type(found[0]) is kind
-    return found[0]
-
-
-def replied_by(*script: Reaction) -> Reply:
-    """The reply to one request."""
-    found: list[Reply] = []
-
-    async def main() -> None:
-        async with serving(*script) as (provider, _):
-            with anyio.fail_after(10):
-                found.append(await ask(provider))
-
-    anyio.run(main)
-    return found[0]
+_WIRE = WireUnderTest("local", "openai", openai_client)
+serving, raised_by, replied_by = _WIRE.serving, _WIRE.raised_by, _WIRE.replied_by
 
 
 def test_a_stream_without_done_is_whole_once_its_reason_came() -> None:
