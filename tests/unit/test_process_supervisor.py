@@ -8,10 +8,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from kernel.capability.resource import Resource
 from kernel.capability.rights import Rights
 from kernel.directive import Budget
 from kernel.errors import AccessDenied, Conflict, NotFound
-from kernel.ids import agent
+from kernel.ids import agent, user
 from kernel.ports.provider import ToolCall, Usage
 from kernel.testing.provider import Turn, call, calls, say
 from tests.world import OWNER, open_world, until
@@ -177,12 +178,15 @@ async def test_a_message_to_a_live_agent_is_heard_before_its_next_reply(tmp_path
 
 
 async def test_a_run_is_its_owners_alone(tmp_path: Path) -> None:
-    """Another person, whatever they hold, cannot stop it."""
+    """Neither its own agent nor another person who may handle runs can stop it."""
+    other = user("other")
     async with open_world(tmp_path, [Turn(hang=True)]) as world:
         run = await world.start()
-        handle = world.kernel.handle(agent(run))
+        await world.kernel.capabilities.mint(other, Resource.parse("kernel:runs"), Rights.ALL, origin="test")
         with pytest.raises(AccessDenied):
-            await handle.call("runs.cancel", {"run": run})
+            await world.kernel.handle(agent(run)).call("runs.cancel", {"run": run})
+        with pytest.raises(AccessDenied, match="belongs to"):
+            await world.kernel.handle(other).call("runs.cancel", {"run": run})
         assert run in world.kernel.supervisor.live
 
 
