@@ -9,6 +9,8 @@ for that long; per-process limits that the kernel itself enforces are the tiers'
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -18,7 +20,7 @@ import anyio.abc
 import anyio.to_thread
 
 from kernel.adapters.sandbox.growth import Growth
-from kernel.adapters.sandbox.tree import tree_use
+from kernel.adapters.sandbox.tree import descendants, tree_use
 from kernel.clock import Clock
 from kernel.ports.sandbox import Command, StoppedBy
 
@@ -161,7 +163,9 @@ class Watch:
         with anyio.move_on_after(_REAP_S) as limit:
             self._seen.exit_code = await process.wait()
         if limit.cancelled_caught:
-            process.kill()
+            for left in (*descendants(process.pid), process.pid):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(left, signal.SIGKILL)
             self._seen.exit_code = await process.wait()
         # asyncio closes a process's pipe only when it has seen its end: read what is left, and forget it.
         assert process.stdout is not None
