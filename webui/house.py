@@ -1,0 +1,53 @@
+"""What lives as long as the server: the kernel and what the pages stand on.
+
+Guarantees: when `open_house` is left, no task of the pages is left and no browser holds the server up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from kernel.boot import Kernel
+from webui.asker import WebAsker
+from webui.conversations import Conversations
+from webui.security.doors import Doors, open_doors
+from webui.stream import Hub, open_hub
+from webui.view import Views
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """`url` is where browsers find the server; `allowed_hosts` are the other names it answers to."""
+
+    url: str = "http://127.0.0.1:4200"
+    allowed_hosts: tuple[str, ...] = ()
+    secure_cookies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    kernel: Kernel
+    asker: WebAsker
+    tasks: TaskGroup
+    hub: Hub
+    conversations: Conversations
+    doors: Doors
+    views: Views
+    options: WebOptions
+
+
+@asynccontextmanager
+async def open_house(kernel: Kernel, asker: WebAsker, options: WebOptions | None = None) -> AsyncGenerator[House]:
+    """`asker` is the one that the kernel was opened with. Raises: JournalDown."""
+    options = options or WebOptions()
+    async with anyio.create_task_group() as tasks, open_hub(kernel, asker) as hub:
+        doors = await open_doors(kernel, options)
+        talks = Conversations(kernel, tasks)
+        yield House(kernel, asker, tasks, hub, talks, doors, Views(), options)
+        hub.close()
+        tasks.cancel_scope.cancel()
