@@ -1,16 +1,17 @@
 """The floor of a tool round: a loop that talks to the model, reads or writes the file and commits one row.
 
-python -m tests.bench.bare_loop URL FOLDER ROUNDS [RUNS]     prints what it took, as JSON
+python -m tests.bench.bare_loop URL FOLDER ROUNDS [RUNS [each|group|none]]     prints what it took, as JSON
 
-Each message is encoded once. The commit is SQLite's, durable, one a round, on the loop's own thread.
+Each message is encoded once. The commit is SQLite's, durable, one a round, on the loop's own thread;
+with `group` one for all runs that wait for theirs, with `none` nothing is kept.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
-from contextlib import closing
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Bare:
     session: aiohttp.ClientSession
     url: str
     folder: Path
-    log: sqlite3.Connection
+    keep: Callable[[bytes], Awaitable[None]]
 
     async def run(self, topic: int, rounds_max: int) -> int:
         """One conversation to its end; returns the rounds it had."""
@@ -83,24 +84,44 @@ class Bare:
             for call in message["tool_calls"]:
                 content = _act(self.folder, json.loads(call["function"]["arguments"]))
                 messages.append(json.dumps({"role": "tool", "tool_call_id": call["id"], "content": content}).encode())
-            self.log.execute(floors.INSERT, floors.row(messages[-1]))
+            await self.keep(messages[-1])
         return rounds_max
 
 
-async def main(url: str, folder: Path, rounds: int, runs: int) -> Spent:
+@asynccontextmanager
+async def _log(folder: Path, kind: str) -> AsyncGenerator[Callable[[bytes], Awaitable[None]]]:
+    """What keeps one row."""
+
+    async def each(payload: bytes) -> None:
+        connection.execute(floors.INSERT, floors.row(payload))
+
+    async def none(_payload: bytes) -> None:
+        return
+
+    with closing(floors.open_log(folder / "bare.db")) as connection:
+        group = floors.GroupLog(connection)
+        async with anyio.create_task_group() as committer:
+            if kind == "group":
+                committer.start_soon(group.commit_for_ever)
+            yield {"each": each, "group": group.append, "none": none}[kind]
+            committer.cancel_scope.cancel()
+
+
+async def main(url: str, folder: Path, rounds: int, runs: int, log: str) -> Spent:
     """What `runs` conversations at once took; a short one before them warms everything up."""
-    with closing(floors.open_log(folder / "bare.db")) as log:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            bare = Bare(session, url, folder, log)
-            await bare.run(0, WARM_ROUNDS)
-            watch = Stopwatch()
-            async with anyio.create_task_group() as group:
-                for topic in range(runs):
-                    group.start_soon(bare.run, topic, rounds + 1)
-            return watch.read()
+    async with _log(folder, log) as keep, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        bare = Bare(session, url, folder, keep)
+        await bare.run(0, WARM_ROUNDS)
+        watch = Stopwatch()
+        async with anyio.create_task_group() as group:
+            for topic in range(runs):
+                group.start_soon(bare.run, topic, rounds + 1)
+        return watch.read()
+    raise AssertionError("the block above returns")
 
 
 if __name__ == "__main__":
     _url, _folder, _rounds, *_rest = sys.argv[1:]
-    _spent = anyio.run(main, _url, Path(_folder), int(_rounds), int(_rest[0]) if _rest else 1)
+    _runs, _kind = [*_rest, *("1", "each")[len(_rest) :]]
+    _spent = anyio.run(main, _url, Path(_folder), int(_rounds), int(_runs), _kind)
     print(json.dumps(asdict(_spent)))

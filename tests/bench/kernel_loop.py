@@ -1,4 +1,4 @@
-"""The same tool rounds with everything on: gate, journal, projections, live steps.
+"""The same tool rounds with everything on: gate, journal, projections, live steps, and somebody who watches.
 
 python -m tests.bench.kernel_loop URL FOLDER ROUNDS [RUNS]     prints what it took, as JSON
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,10 +48,15 @@ async def _runs(kernel: Kernel, folder: Path, runs: int, rounds: int) -> None:
 async def main(url: str, folder: Path, rounds: int, runs: int) -> Spent:
     """What `runs` runs at once took; a short one before them warms everything up."""
     async with open_kernel(settings_at(folder, url), operator=user("bench")) as kernel:
+        heard: Counter[str] = Counter()
+        kernel.bus.subscribe(None, lambda event: heard.update({event.run: len(event.text)}))
         await _runs(kernel, folder, 1, rounds)
         watch = Stopwatch()
         await _runs(kernel, folder, runs, rounds)
-        return watch.read()
+        spent = watch.read()
+        if len(heard) != 1 + runs:
+            raise RuntimeError(f"of {1 + runs} runs the text of {len(heard)} was heard")
+        return spent
     raise AssertionError("the block above returns")
 
 

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 Measured: TypeAlias = Callable[[], float]
@@ -45,17 +46,28 @@ class Spent:
 
     wall_s: float
     cpu_s: float
+    grown_mb: float = 0.0
+    """The peak of what was resident over what was at the start; 0 where the system does not say (no Linux)."""
 
 
 class Stopwatch:
-    """Wall and CPU seconds (all threads of this process) since it was made."""
+    """Wall and CPU seconds (all threads of this process) since it was made, and what its memory grew by."""
 
     def __init__(self) -> None:
+        self._resident_kb = _memory_kb("VmRSS")
         self._wall = time.perf_counter()
         self._cpu = time.process_time()
 
     def read(self) -> Spent:
-        return Spent(time.perf_counter() - self._wall, time.process_time() - self._cpu)
+        wall_s, cpu_s = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return Spent(wall_s, cpu_s, max(0, _memory_kb("VmHWM") - self._resident_kb) / 1024)
+
+
+def _memory_kb(name: str) -> int:
+    """A size that the kernel keeps of this process; 0 where there is none of that name."""
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="ascii").splitlines() if status.exists() else ()
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
 
 
 def paired(candidate: Measured, floor: Measured, repetitions: int) -> list[tuple[float, float]]:

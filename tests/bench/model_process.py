@@ -1,9 +1,12 @@
 """A model server in a process of its own: asks to read or write one file again and again, then says that it is done.
 
-    python -m tests.bench.model_process ROUNDS read|write     prints its port, serves until its standard input ends
+    python -m tests.bench.model_process ROUNDS read|write [WORDS]
 
-It speaks streamed OpenAI-compatible chat completions over loopback and does as little as possible,
-so that what is measured is the client. How far a conversation is, it reads from the conversation.
+It prints its port, serves until its standard input ends, and then prints when each request had come
+(JSON, monotonic seconds). It speaks streamed OpenAI-compatible chat completions over loopback and
+does as little as possible, so that what is measured is the client. How far a conversation is, it
+reads from the conversation. A reply goes out as one piece, or begins with WORDS words of text; then
+each event is a piece and a packet of its own, as from a model that takes its time.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -21,6 +25,7 @@ LENGTH = re.compile(rb"content-length: ?(\d+)", re.IGNORECASE)
 TOPIC = re.compile(rb"conversation (\d+)")
 NOTES = "One line of the notes.\n" * 5
 MODEL = "scripted"
+_DONE = b"data: [DONE]\n\n"
 
 
 def goal_of(number: int) -> str:
@@ -38,32 +43,36 @@ def _event(delta: dict[str, object], finish: str | None = None, usage: dict[str,
     return b"data: " + json.dumps(event).encode() + b"\n\n"
 
 
-def _reply(number: int, rounds: int, tool: str, path: str) -> bytes:
+def _reply(number: int, rounds: int, tool: str, path: str) -> list[bytes]:
+    """The events of a reply."""
     usage = _event({}, usage={"prompt_tokens": 100 + number, "completion_tokens": 12, "total_tokens": 112 + number})
     if number >= rounds:
-        said = _event({"role": "assistant", "content": "All of it "}) + _event({"content": "was read."})
-        return said + _event({}, "stop") + usage + b"data: [DONE]\n\n"
+        said = [_event({"role": "assistant", "content": "All of it "}), _event({"content": "was read."})]
+        return [*said, _event({}, "stop"), usage, _DONE]
     call = {"index": 0, "id": f"call_{number}", "type": "function", "function": {"name": tool, "arguments": ""}}
     # Each call differs a little, as a model's would: going round in circles is noticed and stopped.
     varying = {"limit": number + 1} if tool == "read" else {"content": f"{NOTES}{number}\n"}
     arguments = json.dumps({"path": path, **varying})
-    parts = [
+    return [
         _event({"role": "assistant", "content": None, "tool_calls": [call]}),
         *(
             _event({"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
             for part in (arguments[:5], arguments[5:])
         ),
         _event({}, "tool_calls"),
+        usage,
+        _DONE,
     ]
-    return b"".join([*parts, usage, b"data: [DONE]\n\n"])
 
 
 class _Connection(asyncio.Protocol):
     """HTTP/1.1 with keep-alive, as far as one well-behaved client needs it."""
 
-    def __init__(self, rounds: int, tool: str) -> None:
+    def __init__(self, rounds: int, tool: str, words: int, arrivals: list[float]) -> None:
         self._rounds = rounds
         self._tool = tool
+        self._words = [_event({"content": f" word{number}"}) for number in range(words)]
+        self._arrivals = arrivals
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
 
@@ -79,31 +88,47 @@ class _Connection(asyncio.Protocol):
             return
         whole = end + 4 + int(found[1])
         if len(self._received) >= whole:
+            self._arrivals.append(time.monotonic())
             number = len(TOOL_MESSAGE.findall(self._received, end))
             topic = TOPIC.search(self._received, end)
             path = path_of(int(topic[1]) if topic else 0)
             del self._received[:whole]
-            body = _reply(number, self._rounds, self._tool, path)
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
-            self._transport.write(head.encode() + body)
+            self._send(self._transport, _reply(number, self._rounds, self._tool, path))
+
+    def _send(self, transport: asyncio.Transport, events: list[bytes]) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+        if not self._words:
+            body = b"".join(events)
+            transport.write(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            return
+        transport.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        for event in (*self._words, *events):
+            transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+        transport.write(b"0\r\n\r\n")
 
 
-async def _serve(rounds: int, tool: str) -> None:
+async def _serve(rounds: int, tool: str, words: int) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(rounds, tool), "127.0.0.1", 0)
+    arrivals: list[float] = []
+    server = await loop.create_server(lambda: _Connection(rounds, tool, words, arrivals), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await loop.run_in_executor(None, sys.stdin.read)
+    print(json.dumps(arrivals))
 
 
 @contextmanager
-def model_server(rounds: int, tool: str = "read") -> Generator[str]:
-    """The base URL of a server that lives as long as the block."""
-    command = [sys.executable, "-m", "tests.bench.model_process", str(rounds), tool]
+def model_server(
+    rounds: int, tool: str = "read", *, words: int = 0, arrivals: list[float] | None = None
+) -> Generator[str]:
+    """The base URL of a server that lives as long as the block. `arrivals` gets when each request had come."""
+    command = [sys.executable, "-m", "tests.bench.model_process", str(rounds), tool, str(words)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
-        process.communicate()
+        printed, _ = process.communicate()
+    if arrivals is not None:
+        arrivals += json.loads(printed)
 
 
 def provider_at(url: str) -> dict[str, str]:
@@ -117,4 +142,5 @@ def provider_at(url: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2]))
+    _rounds, _tool, *_words = sys.argv[1:]
+    asyncio.run(_serve(int(_rounds), _tool, int(_words[0]) if _words else 0))

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import gate, journal, process, rounds
+from tests.bench import gate, journal, models, process, rounds
 from tests.bench.measure import Figure, table
 
 _TEXT = """# Measured figures
@@ -16,7 +16,8 @@ _TEXT = """# Measured figures
 Written by `make bench`: do not edit. Each figure is a median of repetitions, and stands beside a floor that was
 measured in the same call and in turns with it: a disk's sync rate swings by an order of magnitude within minutes,
 so read the last column first. The floors: a bare SQLite group commit; reading and hashing rows; a scan of strings;
-an aiohttp loop that talks to the same model server and makes one synced SQLite commit a round; an empty Python.
+a bare loop of aiohttp that talks to the same model server and makes one synced SQLite commit a round, the same
+loop without a commit ("aiohttp loop"), and with one for all runs that wait ("group commit"); an empty Python.
 
 """
 
@@ -31,6 +32,9 @@ def measure_all(folder: Path, *, quick: bool = False) -> list[Figure]:
         gate.decision_figure(folder, decisions=500 if quick else 5_000, repetitions=times),
         *rounds.round_figures(folder, times),
         *rounds.at_once_figures(folder, times),
+        *models.streamed_figures(folder, times),
+        *models.crowd_figures(folder, times),
+        *models.late_figures(folder, times),
         *(rounds.sync_figures(folder) if rounds.can_count_syncs() else ()),
         *process.one_request_figures(folder, times),
         process.help_cpu(times),

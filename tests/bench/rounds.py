@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class Trial:
     rounds: int
     syncs: int = 0
     store_bytes: int = 0
+    arrivals: tuple[float, ...] = ()
+    """When the model server had each request, the warming ones before; seconds of one clock."""
 
     @property
     def cpu_ms(self) -> float:
@@ -50,17 +53,22 @@ class Trial:
         return self.spent.wall_s / self.rounds * 1e3
 
 
-def trial(module: str, folder: Path, *, rounds: int, runs: int = 1, tool: str = "read", traced: bool = False) -> Trial:
-    """One process of `module` in a fresh folder. Raises: RuntimeError, where it fails."""
+def trial(
+    module: str, folder: Path, *, rounds: int, runs: int = 1, tool: str = "read", traced: bool = False,
+    words: int = 0, more: Sequence[str] = (),
+) -> Trial:  # fmt: skip
+    """One process of `module` in a fresh folder, with `more` words. Raises: RuntimeError, where it fails."""
     place = Path(tempfile.mkdtemp(dir=folder))
     (place / "workspace").mkdir()
     for topic in range(runs):
         (place / "workspace" / path_of(topic)).write_text(NOTES, encoding="utf-8")
     counts = place / "strace"
     tracer = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync,msync,sync_file_range", "-o", str(counts)]
-    with model_server(rounds, tool) as url:
+    arrivals: list[float] = []
+    with model_server(rounds, tool, words=words, arrivals=arrivals) as url:
+        command = [sys.executable, "-m", module, url, str(place), str(rounds), str(runs), *more]
         done = subprocess.run(
-            [*(tracer if traced else []), sys.executable, "-m", module, url, str(place), str(rounds), str(runs)],
+            [*(tracer if traced else []), *command],
             capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
         )  # fmt: skip
     if done.returncode:
@@ -68,7 +76,7 @@ def trial(module: str, folder: Path, *, rounds: int, runs: int = 1, tool: str = 
     syncs = syncs_of(counts.read_text(encoding="utf-8")) if traced else 0
     store = sum(path.stat().st_size for path in place.glob("home/journal/*"))
     shutil.rmtree(place)
-    return Trial(Spent(**json.loads(done.stdout.splitlines()[-1])), rounds * runs, syncs, store)
+    return Trial(Spent(**json.loads(done.stdout.splitlines()[-1])), rounds * runs, syncs, store, tuple(arrivals))
 
 
 def syncs_of(report: str) -> int:

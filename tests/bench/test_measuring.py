@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
-from tests.bench import floors, gate, journal, process, rounds
-from tests.bench.measure import Figure, from_pairs, paired, table
+from tests.bench import floors, gate, journal, models, process, rounds
+from tests.bench.measure import Figure, Spent, Stopwatch, from_pairs, paired, table
 
 
 def test_a_figure_is_met_on_its_side_of_the_bound() -> None:
@@ -52,6 +53,35 @@ def test_a_trial_does_every_round(module: str, tmp_path: Path) -> None:
     assert done.rounds == 8
     assert done.spent.cpu_s > 0
     assert not list(tmp_path.iterdir())
+
+
+def test_a_streamed_reply_is_streamed_to_all_three(tmp_path: Path) -> None:
+    """Kernel and both floors get every word, and the server saw each request of theirs."""
+    done = models.three(tmp_path, rounds=2, words=3)
+    assert [len(one.arrivals) for one in (done.ours, done.bare, done.grouped)] == [6, 6, 6]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_run_is_measured_at_both_ends() -> None:
+    """The warming requests are left out, and the last rounds are not mixed with the first."""
+    rounds_s = [9.0] * 4 + [0.001] * models.EDGE + [0.5] * (models.LONG - 2 * models.EDGE) + [0.003] * models.EDGE
+    arrivals = (0.0, *accumulate(rounds_s))
+    early_ms, late_ms = models.edges_ms(rounds.Trial(Spent(1, 1), models.LONG, arrivals=arrivals))
+    assert (round(early_ms, 6), round(late_ms, 6)) == (1.0, 3.0)
+
+
+def test_a_token_costs_what_more_of_them_cost_more() -> None:
+    """What a run costs without any word is taken off, and each request's words count."""
+    many, none = (rounds.Trial(Spent(1.0, cpu_s), models.SHORT) for cpu_s in (0.054, 0.010))
+    assert round(models.token_us(many, none), 6) == 10.0
+
+
+def test_growth_of_memory_is_seen() -> None:
+    """What was held at the peak counts, though it is gone when the watch is read."""
+    watch = Stopwatch()
+    held = b"\1" * (64 << 20)
+    del held
+    assert watch.read().grown_mb > 30 or not Path("/proc/self/status").exists()
 
 
 def test_journal_and_gate_are_measured(tmp_path: Path) -> None:
