@@ -55,6 +55,10 @@ class Appender(Reader, Protocol):
         """
         ...
 
+    async def flush(self) -> None:
+        """Wait until everything appended so far is durable. Raises: JournalDown."""
+        ...
+
     @property
     def writable(self) -> bool:
         """False while the journal cannot be written: then the gate grants no permit."""

@@ -234,7 +234,7 @@ class Dispatcher:
         if len(encoded) > MODEL_RESULT_BYTES_MAX:
             whole = hashlib.sha256(encoded).hexdigest()
             blobs = (*blobs, encoded)
-            payload["text"] = bound_result(text, MODEL_RESULT_BYTES_MAX, whole)
+            payload["text"] = bound_result(text, MODEL_RESULT_BYTES_MAX, request.call)
             payload |= {"bytes": len(encoded), "blob": whole}
         if error is not None:
             payload["error"] = error.code

@@ -39,6 +39,8 @@ class CallState:
     mark: JsonObject | None = None
     ok: bool = False
     text: str = ""
+    blob: str = ""
+    """The whole output's digest, where `text` is only its beginning and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Step:
     text: str
     call: str = field(default="", compare=False)
     """Its id; two steps are the same step whatever their ids."""
+    blob: str = ""
+    """The whole output's digest, where `text` is only its beginning and end."""
 
 
 @dataclass(slots=True)
@@ -223,11 +227,11 @@ def _answered(state: RunState, payload: JsonObject, *, ok: bool, text: str) -> N
     call = state.call(CallId(str(payload["call"])))
     if call is None or call.status == "done":
         return
-    call.status, call.ok, call.text = "done", ok, text
+    call.status, call.ok, call.text, call.blob = "done", ok, text, str(payload.get("blob", ""))
     if all(item.status == "done" for item in state.pending):
         for item in state.pending:
             state.messages.append(Message("tool", item.text, call_id=item.model_id, is_error=not item.ok))
-            state.steps.append(Step(item.tool, item.arguments, item.ok, item.text, item.id))
+            state.steps.append(Step(item.tool, item.arguments, item.ok, item.text, item.id, item.blob))
         state.pending = []
 
 

@@ -47,14 +47,47 @@ def summarize(text: str) -> str:
     return cut_chars(trimmed.splitlines()[0], SUMMARY_CHARS_MAX)
 
 
-def bound_result(text: str, bytes_max: int, whole: str) -> str:
-    """`text` where it fits, else its beginning and end around a note that names `whole`, the blob's digest."""
-    size_bytes = len(text.encode())
-    if size_bytes <= bytes_max:
+def bound_result(text: str, bytes_max: int, reference: str) -> str:
+    """`text` where it fits, else its beginning and end around a note on how to read the rest.
+
+    `reference` is what `read_output` takes for the whole.
+    """
+    encoded = text.encode()
+    if len(encoded) <= bytes_max:
         return text
-    note = f"\n[… {size_bytes} bytes in all; {CUT_MARK}, the whole is kept as {whole[:16]} …]\n"
-    room = bytes_max - len(note.encode())
-    return cut_bytes(text, room * 3 // 4) + note + cut_bytes_end(text, room // 4)
+    room = bytes_max - len(_cut_note(len(encoded), reference, len(encoded)).encode())
+    head = cut_bytes(text, room * 3 // 4)
+    note = _cut_note(len(encoded), reference, len(head.encode()))
+    return head + note + cut_bytes_end(text, room // 4)
+
+
+def _cut_note(size_bytes: int, reference: str, shown_bytes: int) -> str:
+    """In the tool's own words: a model copies them."""
+    more = f'read_output {{"call": "{reference}", "offset": {shown_bytes}}} goes on from here'
+    return f"\n[… {size_bytes} bytes in all; {CUT_MARK}; {more} …]\n"
+
+
+def page_bytes(content: bytes, offset: int, bytes_max: int) -> tuple[int, int]:
+    """First byte and end of a page of UTF-8 text that begins at `offset` or at the character around it.
+
+    The page has at least one character and, but for that, at most `bytes_max` bytes.
+    """
+    start = _character_start(content, offset)
+    end = _character_start(content, min(start + bytes_max, len(content)))
+    if end <= start:
+        end = next((at for at in range(start + 1, len(content)) if not _continues(content[at])), len(content))
+    return start, end
+
+
+def _character_start(content: bytes, at: int) -> int:
+    while 0 < at < len(content) and _continues(content[at]):
+        at -= 1
+    return at
+
+
+def _continues(byte: int) -> bool:
+    """Whether a byte is inside a UTF-8 character, not its first."""
+    return byte & 0xC0 == 0x80  # noqa: PLR2004 -- the two bits that say so
 
 
 def tokens_of(messages: Sequence[Message]) -> int:
