@@ -17,7 +17,7 @@ from webui.asker import WebAsker
 from webui.conversations import Conversations
 from webui.security.doors import Doors, open_doors
 from webui.stream import Hub, open_hub
-from webui.view import Views
+from webui.templates import Views
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The HTTP API: one module an area, each with ROUTES."""

@@ -1,0 +1,85 @@
+"""The application: pages and API found by a package walk, and what stands around every request.
+
+Guarantees: two routes of one path and method stop the start; a request has an id, which is in its
+answer and in every line that is logged about it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from litestar import Litestar, Request
+from litestar.config.app import AppConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType] -- theirs
+from litestar.types import ControllerRouterHandler
+from litestar_htmx import HTMXRequest
+
+import webui.api
+import webui.pages
+from kernel.errors import OxiosError
+from webui import faults
+from webui.desk import Desk
+from webui.house import House
+from webui.navigation import NavItem, sort_key
+from webui.security.guard import Guard
+
+_STATIC: Final = Path(__file__).parent / "static"
+BODY_BYTES_MAX: Final = 24 * 1024 * 1024
+"""Of any request; the guard is stricter where less will do."""
+
+
+def make_app(house: House) -> Litestar:
+    """Raises: KernelBug, where two routes claim one path."""
+    pages, api = _modules(webui.pages, ".page"), _modules(webui.api, "")
+    house.views.navigation = _navigation(pages)
+    routes: list[ControllerRouterHandler] = [
+        route for module in (*pages, *api) for route in getattr(module, "ROUTES", [])
+    ]
+    static = create_static_files_router("/static", [_STATIC], send_as_attachment=False, include_in_schema=False)
+    config = AppConfig(
+        route_handlers=[*routes, static],
+        dependencies={"desk": Provide(provide_desk, sync_to_thread=False)},
+        exception_handlers={
+            OxiosError: faults.on_oxios_error,
+            HTTPException: faults.on_http_exception,
+            Exception: faults.on_anything,
+        },
+        middleware=[Guard],
+        request_class=HTMXRequest,
+        request_max_body_size=BODY_BYTES_MAX,
+        state=State({"house": house}),
+        openapi_config=OpenAPIConfig(title="Oxios", version="1", path="/api/schema"),
+        logging_config=None,
+    )
+    return Litestar.from_config(config)
+
+
+def provide_desk(request: Request[Any, Any, State]) -> Desk:
+    """The user's side of the kernel, for this request."""
+    headers = request.headers
+    asks_for_part = "hx-request" in headers and headers.get("hx-boosted") != "true"
+    return Desk(
+        house=request.app.state.house,
+        signed_in=request.state.get("user"),
+        part=asks_for_part and headers.get("hx-history-restore-request") != "true",
+        csrf=str(request.state.get("csrf", "")),
+        path=request.url.path,
+    )
+
+
+def _modules(package: ModuleType, leaf: str) -> list[ModuleType]:
+    names = [info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")]
+    return [importlib.import_module(f"{package.__name__}.{name}{leaf}") for name in sorted(names)]
+
+
+def _navigation(pages: list[ModuleType]) -> tuple[NavItem, ...]:
+    items = [module.NAV for module in pages if getattr(module, "NAV", None)]
+    return tuple(sorted(items, key=sort_key))

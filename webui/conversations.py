@@ -1,0 +1,201 @@
+"""Sessions that are being carried out: one task a session, whoever looks at it.
+
+Guarantees: a session has one turn under way at most. What is said meanwhile goes to the agent before
+its next step, or waits its turn; both stand in the journal, so a restart goes on with them. A message with a
+key is taken once, however often it is sent. Closing a page changes nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from kernel.errors import Conflict, JournalDown, OxiosError
+from kernel.ids import Principal, RunId
+from kernel.log import get_logger
+from ouroboros import session as words
+from ouroboros.cycle import Cycle
+from ouroboros.session import OPEN, Session
+from ouroboros.sessionbook import record
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+    from ouroboros.seed import SeedSpec
+
+QUEUED_MAX: Final = 20
+KEYS_KEPT_MAX: Final = 1_000
+_log = get_logger("conversations")
+
+
+@dataclass(slots=True)
+class Draft:
+    """A draft that waits for a person. Implements `ouroboros.phases.Person`."""
+
+    spec: SeedSpec | None = None
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    answer: SeedSpec | None = None
+
+    async def confirm(self, draft: SeedSpec) -> SeedSpec | None:
+        self.spec, self.answered = draft, anyio.Event()
+        try:
+            await self.answered.wait()
+        finally:
+            self.spec = None
+        return self.answer
+
+
+@dataclass(slots=True)
+class Said:
+    """A message on its way. `key` is the sender's, so that it is taken once."""
+
+    text: str
+    context: str = ""
+    key: str = ""
+
+
+class Conversation:
+    """One session while it is open here."""
+
+    def __init__(self, kernel: Kernel, session: Session, tasks: TaskGroup) -> None:
+        self.session = session
+        self.draft = Draft()
+        self.queue: list[Said] = []
+        self._kernel = kernel
+        self._tasks = tasks
+        self._cycle = Cycle(kernel, session, self.draft)
+        self._scope: anyio.CancelScope | None = None
+        self._ended = anyio.Event()
+        self._keys: dict[str, None] = {}
+
+    @property
+    def busy(self) -> bool:
+        return self._scope is not None
+
+    async def say(self, said: Said, *, queue: bool = False) -> str:
+        """What became of it: `begun`, `steered`, `queued`, or `known` where its key was taken before.
+
+        Raises: Invalid, Conflict (too many wait), JournalDown.
+        """
+        if said.key and said.key in self._keys:
+            return "known"
+        became = await self._take(said, queue=queue)
+        if said.key:
+            self._keys[said.key] = None
+            while len(self._keys) > KEYS_KEPT_MAX:
+                del self._keys[next(iter(self._keys))]
+        return became
+
+    async def wait(self) -> None:
+        """Until no turn is under way."""
+        while self.busy:
+            await self._ended.wait()
+
+    def resume(self) -> bool:
+        """Go on with a turn that was interrupted; whether there was one."""
+        turn = self.session.turn
+        if self.busy or turn is None or turn.status not in OPEN:
+            return False
+        self._begin(None)
+        return True
+
+    async def stop(self) -> None:
+        """End the turn under way, with its agent and what that started. Raises: JournalDown."""
+        if self._scope is None:
+            raise Conflict("nothing is under way", remedy="send a message to begin")
+        self.queue.clear()
+        self._scope.cancel()
+        await self._ended.wait()
+        await self._cycle.stop("stopped by the person")
+
+    def confirm(self, spec: SeedSpec | None) -> None:
+        """Accept the draft as given, or decline it. Raises: Conflict, where none waits."""
+        if self.draft.spec is None:
+            raise Conflict("no draft waits for an answer", remedy="somebody may have answered already")
+        self.draft.answer = spec
+        self.draft.answered.set()
+
+    async def change(self, changes: Mapping[str, str]) -> None:
+        """Of model, persona, approve: from the next turn on. Raises: JournalDown."""
+        real = {key: value for key, value in changes.items() if getattr(self.session, key) != value}
+        if real:
+            await record(self._kernel.journal, self.session, words.CHANGED, real)
+
+    async def _take(self, said: Said, *, queue: bool) -> str:
+        if not self.busy:
+            self._begin(said)
+            return "begun"
+        run = None if queue else await self._run()
+        if run is not None:
+            await self._steer(run, said.text)
+            return "steered"
+        if len(self.queue) >= QUEUED_MAX:
+            raise Conflict(f"{QUEUED_MAX} messages wait already", remedy="wait, or stop what is under way")
+        self.queue.append(said)
+        return "queued"
+
+    def _begin(self, said: Said | None) -> None:
+        self._ended = anyio.Event()
+        self._scope = anyio.CancelScope()
+        self._tasks.start_soon(self._turn, self._scope, said)
+
+    async def _turn(self, scope: anyio.CancelScope, said: Said | None) -> None:
+        try:
+            with scope:
+                await (self._cycle.resume() if said is None else self._cycle.run(said.text, said.context))
+        except JournalDown as error:
+            _log.error("turn_not_recorded", session=self.session.id, why=error.message)
+        except OxiosError as error:
+            _log.warning("turn_refused", session=self.session.id, why=error.explain())
+        finally:
+            self._scope = None
+            self._ended.set()
+        if self.queue and not scope.cancel_called:
+            self._begin(self.queue.pop(0))
+
+    async def _run(self) -> RunId | None:
+        """The live run of the turn under way."""
+        turn = self.session.turn
+        if turn is None or turn.current is None:
+            return None
+        rows = await self._kernel.journal.rows("runs", {"seed": turn.current.seed.id, "status": "running"})
+        runs = (RunId(str(row["id"])) for row in rows)
+        return next((run for run in runs if self._kernel.runs.live(run)), None)
+
+    async def _steer(self, run: RunId, text: str) -> None:
+        owner = self.session.owner
+        await self._kernel.handle(owner).call("runs.steer", {"run": run, "text": text})
+        said = {"turn": len(self.session.turns), "as": "steer", "role": "user", "text": text, "run": run}
+        await record(self._kernel.journal, self.session, words.MESSAGE, said)
+
+
+class Conversations:
+    """Those that were opened since the server started."""
+
+    def __init__(self, kernel: Kernel, tasks: TaskGroup) -> None:
+        self._kernel = kernel
+        self._tasks = tasks
+        self._open: dict[str, Conversation] = {}
+
+    def session(self, session: str) -> Session | None:
+        found = self._open.get(session)
+        return found.session if found else None
+
+    def of(self, session: Session) -> Conversation:
+        """The one conversation of a session; opened where it is not yet."""
+        found = self._open.get(session.id)
+        if found is None:
+            found = self._open[session.id] = Conversation(self._kernel, session, self._tasks)
+        return found
+
+    def busy(self, session: str) -> bool:
+        found = self._open.get(session)
+        return found is not None and found.busy
+
+    def busy_ids(self, owner: Principal | None = None) -> list[str]:
+        """Sessions with a turn under way."""
+        talks = self._open.values()
+        return [one.session.id for one in talks if one.busy and (owner is None or one.session.owner == owner)]

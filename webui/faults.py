@@ -1,0 +1,82 @@
+"""From errors to answers: the one table of HTTP statuses, and problem documents.
+
+Guarantees: every error of the kernel has a status; an unexpected one is logged with its request's id
+and told as 500 without its text. A browser that asked for a page gets one, everyone else
+`application/problem+json`.
+
+Source: RFC 9457.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException
+
+from kernel import errors
+from kernel.log import get_logger
+
+_log = get_logger("web")
+_STATUS: Final[Sequence[tuple[type[errors.OxiosError], int]]] = (
+    (errors.AccessDenied, 403),
+    (errors.ApprovalPending, 409),
+    (errors.Invalid, 422),
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.BudgetExhausted, 402),
+    (errors.QueueFull, 503),
+    (errors.DeadlinePassed, 504),
+    (errors.LimitExceeded, 429),
+    (errors.LeaseLost, 409),
+    (errors.CapabilityRevoked, 403),
+    (errors.Stopped, 409),
+    (errors.Unavailable, 503),
+)
+"""The first that fits. Pages and API share it."""
+
+
+def status_of(error: errors.OxiosError) -> int:
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def problem(status: int, title: str, detail: str = "", remedy: str = "", **more: Any) -> dict[str, Any]:
+    """A problem document. `remedy` says what to do about it."""
+    document: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+    return document | {key: value for key, value in {"detail": detail, "remedy": remedy, **more}.items() if value}
+
+
+def answer(request: Request[Any, Any, Any], status: int, document: dict[str, Any], **headers: str) -> Response[Any]:
+    """The document as what the client reads: a page for a browser, JSON for the rest."""
+    if wants_page(request):
+        house = request.app.state.house
+        html = house.views.render("fault.html", frame="bare_frame.html", problem=document)
+        return Response(html, status_code=status, media_type=MediaType.HTML, headers=headers)
+    return Response(document, status_code=status, media_type="application/problem+json", headers=headers)
+
+
+def wants_page(request: Request[Any, Any, Any]) -> bool:
+    """A browser that navigates; not htmx, not the API."""
+    accepts = request.headers.get("accept", "")
+    return "text/html" in accepts and "hx-request" not in request.headers and not request.url.path.startswith("/api/")
+
+
+def on_oxios_error(request: Request[Any, Any, Any], error: errors.OxiosError) -> Response[Any]:
+    status = status_of(error)
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.Unavailable) and error.retry_after_s:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    return answer(request, status, problem(status, error.message, remedy=error.remedy, code=error.code), **headers)
+
+
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    document = problem(error.status_code, error.detail or "the request cannot be served", errors=error.extra)
+    headers = {key: value for key, value in (error.headers or {}).items() if key.lower() != "content-type"}
+    return answer(request, error.status_code, document, **headers)
+
+
+def on_anything(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    trace = str(request.state.get("request_id", ""))
+    _log.error("request_failed", request=trace, path=request.url.path, exc_info=error)
+    return answer(request, 500, problem(500, "something broke here", "the server's log says what", request=trace))

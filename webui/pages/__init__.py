@@ -1,0 +1,1 @@
+"""Pages: one folder each. `page.py` has ROUTES and NAV; `app` finds it."""

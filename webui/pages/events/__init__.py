@@ -1,0 +1,1 @@
+"""The stream that tells pages which of their regions changed."""

@@ -1,0 +1,79 @@
+"""Server-sent events on the wire.
+
+Guarantees: the headers go out at once; a silent stream says something every HEARTBEAT_S, so that both
+sides notice a dead connection; when the browser goes, the writer is cancelled. A writer whose follower
+lagged ends, and the browser comes back by itself with the id of the last event it got.
+
+Source: HTML standard, 9.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import anyio
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
+
+from webui.stream import Lagged
+
+HEARTBEAT_S: Final = 15.0
+RETRY_MS: Final = 1_000
+_HELLO: Final = f"retry: {RETRY_MS}\n: connected\n\n".encode()
+_BEAT: Final = b": alive\n\n"
+_ID_DIGITS_MAX: Final = 18
+
+Put: TypeAlias = Callable[[bytes], Awaitable[None]]
+Writer: TypeAlias = Callable[[Put], Awaitable[None]]
+
+
+def encode(event: str, data: str, seq: int | None = None) -> bytes:
+    """One event; every line of the data is one of its lines."""
+    head = f"id: {seq}\nevent: {event}\n" if seq is not None else f"event: {event}\n"
+    lines = "".join(f"data: {line}\n" for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
+    return f"{head}{lines}\n".encode()
+
+
+def last_id(text: str | None) -> int | None:
+    """Of `Last-Event-ID`; None where there is none, or none of ours."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX else None
+
+
+class EventAnswer(ASGIResponse):
+    """Runs `write` until it ends, raises Lagged, or the browser goes."""
+
+    _should_set_content_length = False
+
+    def __init__(self, write: Writer) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(media_type="text/event-stream", headers=headers, status_code=200)
+        self._write = write
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        async def put(chunk: bytes) -> None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(_gone, receive, group.cancel_scope)
+            group.start_soon(_beat, put)
+            try:
+                await put(_HELLO)
+                await self._write(put)
+            except Lagged:
+                pass
+            finally:
+                group.cancel_scope.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+    scope.cancel()
+
+
+async def _beat(put: Put) -> None:
+    while True:
+        await anyio.sleep(HEARTBEAT_S)
+        await put(_BEAT)
