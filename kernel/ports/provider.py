@@ -76,16 +76,20 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as a model sees it. `schema` is a JSON Schema of an object."""
+    """A tool as a model sees it. `schema` is a JSON Schema of an object.
+
+    `wire` caches its encoding per wire format: each tool is encoded once for all runs.
+    """
 
     name: str
     description: str
     schema: JsonObject
+    wire: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """`tools_wire` caches the encoded tool list per wire format; share it over a run."""
+    """One request. Messages and tools keep their encodings, so the same objects are given again and again."""
 
     model: str
     messages: Sequence[Message]
@@ -93,7 +97,6 @@ class ModelRequest:
     output_tokens_max: int = 8192
     temperature: float | None = None
     deadline_s: float = 300.0
-    tools_wire: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False, repr=False)
     key: str | None = field(default=None, compare=False, repr=False)
     """The key to send, "" for none; None leaves it to the provider's own configuration."""
 

@@ -7,7 +7,7 @@ budget is reserved for prompt and answer before, and settled after (`kernel.runt
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kernel.engine.failures import Failure
@@ -41,7 +41,6 @@ class Asking:
     caller: Caller
     model: str
     tools: Sequence[ToolSpec]
-    _tools_wire: dict[str, bytes] = field(default_factory=dict[str, bytes])
     _last: Awaitable[Entry] | None = None
     _ratio: float = 1.0
     """Reported tokens for each one estimated, at the newest reply."""
@@ -132,7 +131,7 @@ class Asking:
             outgoing = Outgoing(state.run, call, self.model, asked, tokens_of(asked), phase="summary")
             return await sending.send(told.by(outgoing))
         prompt_tokens = self._prompt_tokens(state)
-        outgoing = Outgoing(state.run, call, self.model, state.messages, prompt_tokens, self.tools, self._tools_wire)
+        outgoing = Outgoing(state.run, call, self.model, state.messages, prompt_tokens, self.tools)
         reply, used = await sending.send(told.by(outgoing))
         if reply.usage.reported and reply.usage.input_tokens > 0:
             # What the provider counts, against our estimate; bounded, since a provider may lie.

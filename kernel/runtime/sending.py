@@ -9,7 +9,7 @@ What this does not do: journal. Whoever asks has a stream of its own and says th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -60,7 +60,6 @@ class Outgoing:
     messages: Sequence[Message]
     prompt_tokens: int
     tools: Sequence[ToolSpec] = ()
-    tools_wire: dict[str, bytes] = field(default_factory=dict[str, bytes])
     output_tokens_max: int = OUTPUT_TOKENS_MAX
     phase: Phase = "turn"
     persona: str = ""
@@ -205,7 +204,6 @@ def _model_request(outgoing: Outgoing, step: Try, cost: Cost) -> ModelRequest:
         output_tokens_max=cost.tokens - outgoing.prompt_tokens,
         deadline_s=min(MODEL_DEADLINE_S, max(step.deadline_s, 1.0)),
         key=step.key.value,
-        tools_wire=outgoing.tools_wire,
     )
 
 

@@ -123,16 +123,16 @@ def test_the_cache_is_marked_at_this_end_and_at_the_last_one(rounds: int) -> Non
 
 def test_each_message_and_the_tools_are_encoded_once() -> None:
     """The next round's body repeats this round's, marks apart, and uses the very same encodings."""
-    tools, wire = (READ,), dict[str, bytes]()
+    tools = (ToolSpec("read", "Read.", {"type": "object"}),)
     messages = conversation(3)
-    first = b"".join(encode_request(ModelRequest("m", messages, tools, tools_wire=wire), "m"))
-    kept = [message.wire[WIRE] for message in messages]
+    first = b"".join(encode_request(ModelRequest("m", messages, tools), "m"))
+    kept, tool = [message.wire[WIRE] for message in messages], tools[0].wire[WIRE]
     messages += [calling("d0"), result("d0")]
-    second = b"".join(encode_request(ModelRequest("m", messages, tools, tools_wire=wire), "m"))
+    second = b"".join(encode_request(ModelRequest("m", messages, tools), "m"))
     assert all(message.wire[WIRE] is before for message, before in zip(messages, kept, strict=False))
     mark = b',"cache_control":{"type":"ephemeral"}'
     assert second.replace(mark, b"").startswith(first.replace(mark, b"")[:-3])
-    assert list(wire) == [WIRE]
+    assert tools[0].wire[WIRE] is tool
 
 
 @pytest.mark.parametrize("size", [10, PIECE_BYTES // 10, PIECE_BYTES * 2])

@@ -358,15 +358,15 @@ def test_a_long_conversation_is_the_same_json_in_pieces(size: int) -> None:
 
 def test_each_message_and_the_tools_are_encoded_once() -> None:
     """The next round's body begins with this round's bytes, and uses the very same encodings."""
-    tools, wire = (ToolSpec("read", "Read.", {}),), dict[str, bytes]()
+    tools = (ToolSpec("read", "Read.", {}),)
     messages = conversation(3)
-    first = b"".join(encode_request(ModelRequest("m", messages, tools, tools_wire=wire), "m", "max_tokens"))
-    kept = [message.wire[WIRE] for message in messages]
+    first = b"".join(encode_request(ModelRequest("m", messages, tools), "m", "max_tokens"))
+    kept, tool = [message.wire[WIRE] for message in messages], tools[0].wire[WIRE]
     messages += conversation(1)[2:]
-    second = b"".join(encode_request(ModelRequest("m", messages, tools, tools_wire=wire), "m", "max_tokens"))
+    second = b"".join(encode_request(ModelRequest("m", messages, tools), "m", "max_tokens"))
     assert all(message.wire[WIRE] is before for message, before in zip(messages, kept, strict=False))
     assert second.startswith(first[: first.index(b',"tools"') - 1])
-    assert list(wire) == [WIRE]
+    assert tools[0].wire[WIRE] is tool
 
 
 def test_arguments_that_are_no_json_go_back_as_an_object() -> None:

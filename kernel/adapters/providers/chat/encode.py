@@ -8,7 +8,6 @@ Source: OpenAI API reference, chat completions.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
 from kernel.adapters.providers.attached import IMAGES, PDF, base64_of, data_url, is_text, refused, text_of, title_of
@@ -67,20 +66,14 @@ def _attached(attachment: Attachment) -> dict[str, Any]:
 def _tools(request: ModelRequest) -> bytes:
     if not request.tools:
         return b""
-    encoded = request.tools_wire.get(WIRE)
-    if encoded is None:
-        encoded = request.tools_wire[WIRE] = b',"tools":' + dump(_tool_list(request.tools))
+    listed = b",".join([tool.wire.get(WIRE) or _encode_tool(tool) for tool in request.tools])
+    return b"".join((b',"tools":[', listed, b"]"))
+
+
+def _encode_tool(tool: ToolSpec) -> bytes:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.schema}
+    encoded = tool.wire[WIRE] = dump({"type": "function", "function": function})
     return encoded
-
-
-def _tool_list(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
-    return [
-        {
-            "type": "function",
-            "function": {"name": tool.name, "description": tool.description, "parameters": tool.schema},
-        }
-        for tool in tools
-    ]
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

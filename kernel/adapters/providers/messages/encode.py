@@ -146,12 +146,11 @@ def _system(messages: Sequence[Message]) -> bytes:
 def _tools(request: ModelRequest) -> bytes:
     if not request.tools:
         return b""
-    encoded = request.tools_wire.get(WIRE)
-    if encoded is None:
-        listed = b",".join(dump(_tool(tool)) for tool in request.tools)
-        encoded = request.tools_wire[WIRE] = b"".join((b',"tools":[', listed[:-1], _MARK, b"]"))
+    listed = b",".join([tool.wire.get(WIRE) or _encode_tool(tool) for tool in request.tools])
+    return b"".join((b',"tools":[', listed[:-1], _MARK, b"]"))
+
+
+def _encode_tool(tool: ToolSpec) -> bytes:
+    shape = {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
+    encoded = tool.wire[WIRE] = dump(shape)
     return encoded
-
-
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
