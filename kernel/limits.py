@@ -34,6 +34,14 @@ APPROVAL_WAIT_S: Final = 120.0
 FORK_DEPTH_MAX: Final = 16
 SEED_BYTES_MAX: Final = 256 * 1024
 
+# Going in circles (kernel.runtime.stuck): told once, then the run ends
+STUCK_RESULT_STEPS: Final = 4
+STUCK_ERROR_STEPS: Final = 3
+STUCK_ALTERNATIONS: Final = 3
+STUCK_MONOLOGUE_TURNS: Final = 4
+STUCK_STALE_STEPS: Final = 12
+STUCK_COMPACTIONS: Final = 2
+
 # Personas
 PERSONA_BYTES_MAX: Final = 64 * 1024
 PERSONAS_MAX: Final = 256

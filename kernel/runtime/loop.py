@@ -20,7 +20,7 @@ from kernel.jsontypes import JsonObject
 from kernel.limits import PARALLEL_CALLS_MAX, TURNS_MAX
 from kernel.ports.provider import KERNEL_NOTE
 from kernel.runtime.state import CallState, RunState
-from kernel.runtime.stuck import stuck_pattern
+from kernel.runtime.stuck import monologue, stuck_pattern
 
 Purpose: TypeAlias = Literal["turn", "summary"]
 
@@ -28,6 +28,11 @@ EMPTY_REPLIES_MAX: Final = 3
 HINTS_MAX: Final = 1
 
 _EMPTY_HINT: Final = f"{KERNEL_NOTE}Your reply was empty. Call a tool, or give your final answer as text."
+
+_CUT_OFF_HINT: Final = (
+    f"{KERNEL_NOTE}Your reply was cut off at its length limit. Go on exactly where it ended, in fewer words; "
+    "or write long text to a file with a tool, and answer briefly."
+)
 
 
 class Steps(Protocol):
@@ -60,7 +65,7 @@ async def run_loop(state: RunState, steps: Steps, bounds: LoopBounds) -> None:
             await _carry_out_calls(state, steps)
         elif _answered(state):
             await _finish(state, steps)
-        elif pattern := stuck_pattern(state.steps[state.hinted_at :]):
+        elif pattern := stuck_pattern(state):
             _tell_stuck(state, steps, pattern)
         elif state.turns >= bounds.turns_max:
             # After all else that the state alone decides: a replay knows no bounds.
@@ -102,7 +107,9 @@ async def _call_together(state: RunState, steps: Steps, calls: Sequence[CallStat
 
 
 async def _finish(state: RunState, steps: Steps) -> None:
-    if state.output.strip():
+    if state.cut_off and state.output.strip():
+        _go_on_with_answer(state, steps)
+    elif state.output.strip():
         steps.record(state, "run.finished", {"status": "finished"})
     elif state.steps and not state.summarized:
         await steps.ask(state, "summary")
@@ -113,6 +120,14 @@ async def _finish(state: RunState, steps: Steps) -> None:
     else:
         note = f"the model gave {EMPTY_REPLIES_MAX} empty replies in a row; try another model"
         steps.record(state, "run.finished", {"status": "failed", "note": note})
+
+
+def _go_on_with_answer(state: RunState, steps: Steps) -> None:
+    """A reply that ended at its length limit is asked to go on; one that never ends is a monologue."""
+    if pattern := monologue(state):
+        steps.record(state, "run.finished", {"status": "failed", "note": f"stuck: {pattern}"})
+    else:
+        steps.record(state, "run.steered", {"text": _CUT_OFF_HINT, "by": "kernel"})
 
 
 def _empty_replies(state: RunState) -> int:

@@ -16,8 +16,9 @@ from kernel.directive import Directive, ExecEnv
 from kernel.ids import KERNEL, CallId, Principal, RunId
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
-from kernel.ports.provider import Message, ToolCall, Usage
+from kernel.ports.provider import KERNEL_NOTE, Message, ToolCall, Usage
 from kernel.runtime.context import compacted
+from kernel.runtime.novelty import Novelty
 from kernel.runtime.record import directive_of, env_of
 
 RunStatus: TypeAlias = Literal["running", "paused", "finished", "failed", "cancelled"]
@@ -100,6 +101,12 @@ class RunState:
     """The model was asked to sum up its steps since its newest reply, and answered, be it with nothing."""
     compactions: int = 0
     """How often older messages were taken out to stay within the model's window."""
+    news: Novelty = field(default_factory=Novelty)
+    """What the newest steps brought that was not known, for stuck detection."""
+    replies_only: int = 0
+    """Replies in a row without a call, since anybody said something."""
+    cut_off: bool = False
+    """The newest reply, without a call, ended at its length limit: it is no end of an answer."""
     hints: int = 0
     """How often the kernel said that the agent repeats itself."""
     hinted_at: int = 0
@@ -167,10 +174,14 @@ def _resumed(state: RunState, payload: JsonObject) -> None:
 
 
 def _steered(state: RunState, payload: JsonObject) -> None:
-    state.queued.append(str(payload["text"]))
+    text = str(payload["text"])
+    state.queued.append(text)
+    if not text.startswith(KERNEL_NOTE):
+        state.replies_only = 0
     if payload.get("hint"):
         state.hints += 1
         state.hinted_at = len(state.steps)
+        state.news.told()
 
 
 def _requested(state: RunState, payload: JsonObject) -> None:
@@ -205,8 +216,11 @@ def _replied(state: RunState, payload: JsonObject) -> None:
     state.messages.append(
         Message("assistant", text, tuple(ToolCall(item.model_id, item.tool, item.arguments) for item in calls))
     )
+    state.replies_only = 0 if calls else state.replies_only + 1
     if not calls:
-        state.output = text
+        # A reply that was cut off goes on in the next one.
+        state.output = state.output + text if state.cut_off else text
+    state.cut_off = not calls and payload.get("finish") == "length"
 
 
 def _intended(state: RunState, payload: JsonObject) -> None:
@@ -232,6 +246,8 @@ def _answered(state: RunState, payload: JsonObject, *, ok: bool, text: str) -> N
         for item in state.pending:
             state.messages.append(Message("tool", item.text, call_id=item.model_id, is_error=not item.ok))
             state.steps.append(Step(item.tool, item.arguments, item.ok, item.text, item.id, item.blob))
+            told = (item.tool, item.arguments, item.blob or item.text)
+            state.news.step(told, ok=item.ok, chars=len(item.arguments) + len(item.text))
         state.pending = []
 
 
@@ -251,6 +267,7 @@ def _invalid(state: RunState, payload: JsonObject) -> None:
 def _compacted(state: RunState, payload: JsonObject) -> None:
     state.messages = compacted(state.messages, cast("int", payload["end"]), str(payload["summary"]))
     state.compactions += 1
+    state.news.compacted()
 
 
 def _paused(state: RunState, payload: JsonObject) -> None:

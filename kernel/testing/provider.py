@@ -68,6 +68,8 @@ class Turn:
     usage: Usage = _USAGE
     error: OxiosError | None = None
     hang: bool = False
+    cut_off: bool = False
+    """The reply ended at its length limit."""
     expect: Expect = field(default_factory=Expect)
 
 
@@ -141,7 +143,7 @@ def _reply(turn: Turn, number: int, model: str) -> Reply:
         ToolCall(one.id or f"turn{number}-{index}", one.name, one.arguments)
         for index, one in enumerate(turn.calls, start=1)
     )
-    finish = "tool_calls" if numbered else "stop"
+    finish = "length" if turn.cut_off else "tool_calls" if numbered else "stop"
     return Reply(turn.text, numbered, finish, turn.usage, model, turn.reasoning)
 
 

@@ -82,7 +82,7 @@ async def test_a_hint_can_only_take_away(tmp_path: Path) -> None:
     async with open_world(tmp_path, [call("write", path="a", content="x"), say("no"), Turn(hang=True)]) as world:
         state = await world.run(hint=narrow)
         assert "there is no tool 'write'" in state.steps[0].text
-        assert set(state.tools) == {"find", "grep", "ls", "read"}
+        assert set(state.tools) == {"find", "grep", "ls", "read", "read_output"}
         assert "`exec`" not in state.messages[0].text
         run = await world.start(hint="supervisor")
         kinds = {cap.resource.kind for cap in world.kernel.capabilities.held(agent(run))}
