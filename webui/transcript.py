@@ -1,0 +1,452 @@
+"""A conversation or a run as the elements of a page: a fold over journal entries.
+
+Guarantees: the elements are a function of the entries alone, so a page drawn from the record and one
+that was watched live are the same. `apply` names the elements that an entry changed; each carries the
+number of the newest entry in it, so that who saw the page at entry N needs those above N and no others.
+Entries of unknown kinds change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from kernel.journal.entry import Entry
+from kernel.runtime.state import denial_text
+from webui.toolview import ToolKind, kind_of, target_of
+
+CallState: TypeAlias = Literal["waiting", "running", "done", "failed", "denied", "invalid", "in doubt"]
+_ENDED: Final = frozenset({"done", "failed", "denied", "invalid"})
+
+
+@dataclass(slots=True)
+class Item:
+    """One element. `id` is the element's, `first` orders it, `seq` is the newest entry in it."""
+
+    id: str
+    first: int
+    seq: int
+    time_us: int
+    turn: int = 0
+
+
+@dataclass(slots=True)
+class MessageItem(Item):
+    """What somebody said: `goal`, `answer`, `steer` of a person, `reply` of an agent."""
+
+    said: str = "goal"
+    text: str = ""
+    status: str = ""
+    note: str = ""
+    run: str = ""
+    attachments: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+@dataclass(slots=True)
+class PhaseItem(Item):
+    phase: str = ""
+    state: Literal["running", "done", "failed"] = "running"
+    ms: float | None = None
+    result: dict[str, Any] = field(default_factory=dict[str, Any])
+    message: str = ""
+
+
+@dataclass(slots=True)
+class DraftItem(Item):
+    """A Seed before it is one. `open` while a person is to accept it."""
+
+    draft: dict[str, Any] = field(default_factory=dict[str, Any])
+    state: Literal["open", "accepted", "changed", "declined"] = "open"
+
+
+@dataclass(slots=True)
+class StepItem(Item):
+    """One reply of a model."""
+
+    run: str = ""
+    number: int = 0
+    model: str = ""
+    text: str = ""
+    reasoning: str = ""
+    usage: dict[str, int] = field(default_factory=dict[str, int])
+    micro_usd: int = 0
+    ms: float | None = None
+    replied: bool = False
+    failures: list[str] = field(default_factory=list[str])
+    final: bool = False
+    """It made no calls: its words are the answer."""
+
+
+@dataclass(slots=True)
+class CallItem(Item):
+    """One tool call, from the model's wish to its outcome."""
+
+    call: str = ""
+    run: str = ""
+    step: int = 0
+    tool: str = ""
+    kind: ToolKind = "other"
+    target: str = ""
+    args: dict[str, Any] = field(default_factory=dict[str, Any])
+    state: CallState = "waiting"
+    text: str = ""
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    ms: float | None = None
+    effect: str = ""
+    caps: list[str] = field(default_factory=list[str])
+    mark: dict[str, Any] = field(default_factory=dict[str, Any])
+    layer: str = ""
+    why: str = ""
+    """What the model said when it asked for the call."""
+    intent_seq: int = 0
+    outcome_seq: int = 0
+    undone: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.state in _ENDED
+
+    @property
+    def undoable(self) -> bool:
+        return self.effect == "write" and self.state == "done" and not self.undone and bool(self.mark)
+
+
+@dataclass(slots=True)
+class ApprovalItem(Item):
+    approval: str = ""
+    run: str = ""
+    call: str = ""
+    question: dict[str, Any] = field(default_factory=dict[str, Any])
+    status: str = "pending"
+    choice: str = ""
+    by: str = ""
+    reason: str = ""
+    expires_us: int = 0
+
+
+@dataclass(slots=True)
+class RunItem(Item):
+    """Where a run stands."""
+
+    run: str = ""
+    status: str = "running"
+    note: str = ""
+    model: str = ""
+    persona: str = ""
+    grant: str = ""
+    places: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    resumes: int = 0
+
+
+@dataclass(slots=True)
+class VerdictItem(Item):
+    run: str = ""
+    passed: bool | None = None
+    score: float | None = None
+    findings: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+class Transcript:
+    """The elements so far. Give it entries in the journal's order."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.seq = 0
+        self.turn = 0
+        self._steps: dict[str, StepItem] = {}
+        """The newest of each run."""
+        self._phase: dict[str, PhaseItem] = {}
+
+    def apply(self, entry: Entry) -> list[Item]:
+        """The elements that the entry made or changed."""
+        self.seq = entry.seq
+        handler = _HANDLERS.get(entry.kind)
+        if handler is None or entry.payload is None:
+            return []
+        changed = handler(self, entry, cast("dict[str, Any]", entry.payload))
+        for item in changed:
+            item.seq = entry.seq
+        return changed
+
+    def since(self, seq: int) -> list[Item]:
+        """What is newer than entry `seq`, in the order of the page."""
+        return sorted((item for item in self.items.values() if item.seq > seq), key=lambda item: item.first)
+
+    def put(self, item: Item) -> Item:
+        return self.items.setdefault(item.id, item)
+
+    def base(self, entry: Entry, name: str) -> tuple[str, int, int, int, int]:
+        """What every item begins with."""
+        return name, entry.seq, entry.seq, entry.time_us, self.turn
+
+    def step(self, run: str) -> StepItem | None:
+        return self._steps.get(run)
+
+    def add_step(self, step: StepItem) -> None:
+        self._steps[step.run] = step
+        self.put(step)
+
+    def phase(self, stream: str) -> PhaseItem | None:
+        return self._phase.get(stream)
+
+    def add_phase(self, stream: str, phase: PhaseItem) -> None:
+        self._phase[stream] = phase
+        self.put(phase)
+
+    def call(self, call: str) -> CallItem | None:
+        found = self.items.get(element_of(call))
+        return found if isinstance(found, CallItem) else None
+
+
+def element_of(call: str) -> str:
+    """The element's id of a call; ids of calls have dots, which selectors read as classes."""
+    return "call-" + call.replace(".", "-")
+
+
+Payload: TypeAlias = dict[str, Any]
+
+
+def _message(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    said = payload["as"]
+    if said == "goal":
+        page.turn = int(payload["turn"])
+    item = MessageItem(
+        *page.base(entry, f"message-{entry.seq}"),
+        said=said,
+        text=payload["text"],
+        status=payload.get("status", ""),
+        note=payload.get("note", ""),
+        run=payload.get("run", ""),
+        attachments=payload.get("attachments", []),
+    )
+    return [page.put(item)]
+
+
+def _phase_started(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    phase = PhaseItem(*page.base(entry, f"phase-{entry.seq}"), phase=payload["phase"])
+    page.add_phase(entry.stream, phase)
+    changed: list[Item] = [phase]
+    draft = page.items.get(f"draft-{page.turn}")
+    if phase.phase == "confirm" and isinstance(draft, DraftItem):
+        changed.append(draft)
+    return changed
+
+
+def _phase_finished(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    phase = page.phase(entry.stream)
+    if phase is None:
+        return []
+    phase.state = "done" if payload["ok"] else "failed"
+    phase.ms, phase.result, phase.message = payload.get("ms"), payload.get("result", {}), payload.get("message", "")
+    changed: list[Item] = [phase]
+    if phase.phase == "crystallize" and phase.state == "done":
+        changed.append(page.put(DraftItem(*page.base(entry, f"draft-{page.turn}"), draft=phase.result["draft"])))
+    draft = page.items.get(f"draft-{page.turn}")
+    if phase.phase == "confirm" and phase.state == "done" and isinstance(draft, DraftItem):
+        draft.state = _accepted(phase.result)
+        draft.draft = phase.result.get("seed", draft.draft)
+        changed.append(draft)
+    return changed
+
+
+def _accepted(result: Payload) -> Literal["accepted", "changed", "declined"]:
+    if not result["accepted"]:
+        return "declined"
+    return "changed" if result.get("changed") else "accepted"
+
+
+def _run_started(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    env = payload["env"]
+    item = RunItem(
+        *page.base(entry, f"run-{entry.stream}"),
+        run=entry.stream,
+        model=payload.get("model", ""),
+        persona=env.get("persona", ""),
+        grant=payload.get("grant", ""),
+        places=env.get("mounts", []),
+    )
+    return [page.put(item)]
+
+
+def _run_moved(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    item = page.items.get(f"run-{entry.stream}")
+    if not isinstance(item, RunItem):
+        return []
+    match entry.kind:
+        case "run.resumed":
+            item.status, item.resumes = "running", item.resumes + 1
+        case "run.paused":
+            item.status = "paused"
+        case _:
+            item.status = payload["status"]
+    item.note = payload.get("note", "")
+    return [item]
+
+
+def _steered(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    if not payload.get("hint"):
+        return []  # A person's words stand in the session; in a run without one the inspector shows the entry.
+    said = MessageItem(*page.base(entry, f"message-{entry.seq}"), said="hint", text=payload["text"], run=entry.stream)
+    return [page.put(said)]
+
+
+def _requested(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    if payload.get("purpose", "turn") != "turn":
+        return []
+    last = page.step(entry.stream)
+    if last is not None and not last.replied:
+        return [last]
+    number = last.number + 1 if last else 1
+    step = StepItem(
+        *page.base(entry, f"step-{entry.stream}-{number}"), run=entry.stream, number=number, model=payload["model"]
+    )
+    page.add_step(step)
+    return [step]
+
+
+def _replied(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    step = page.step(entry.stream)
+    if step is None or payload.get("purpose", "turn") != "turn":
+        return []
+    step.model, step.text, step.replied = payload.get("model", step.model), payload.get("text", ""), True
+    step.reasoning = payload.get("reasoning", "")
+    step.usage, step.ms, step.micro_usd = payload.get("usage", {}), payload.get("ms"), payload.get("micro_usd", 0)
+    calls = cast("list[dict[str, str]]", payload.get("calls", []))
+    step.final = not calls
+    changed: list[Item] = [step]
+    for call in calls:
+        item = CallItem(
+            *page.base(entry, element_of(call["call"])),
+            call=call["call"],
+            run=entry.stream,
+            step=step.number,
+            tool=call["name"],
+            kind=kind_of(call["name"]),
+            target=target_of(call["arguments"]),
+            why=step.text,
+        )
+        changed.append(page.put(item))
+    return changed
+
+
+def _model_failed(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    step = page.step(entry.stream)
+    if step is None or step.replied:
+        return []
+    step.failures.append(f"{payload.get('model', '')}: {payload.get('message', '')}")
+    return [step]
+
+
+def _intended(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    item = page.call(payload["call"])
+    if item is None:
+        return []
+    item.state, item.effect, item.caps = "running", payload["effect"], payload.get("caps", [])
+    item.args, item.mark = payload.get("args", {}), payload.get("mark") or {}
+    item.target, item.intent_seq = target_of(item.args) or item.target, entry.seq
+    return [item]
+
+
+def _ended(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    item = page.call(payload["call"])
+    if item is None:
+        return []
+    item.state = "done" if payload["ok"] else "failed"
+    item.text, item.ms, item.data = payload["text"], payload.get("ms"), payload.get("data") or {}
+    item.outcome_seq = entry.seq
+    return [item]
+
+
+def _denied(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    item = page.call(payload["call"])
+    if item is None:
+        return []
+    item.state, item.layer, item.text = "denied", payload["layer"], denial_text(payload)
+    item.outcome_seq = entry.seq
+    return [item]
+
+
+def _invalid(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    item = page.call(payload["call"])
+    if item is None:
+        return []
+    item.state, item.text, item.outcome_seq = "invalid", payload["error"], entry.seq
+    return [item]
+
+
+def _doubted(page: Transcript, _entry: Entry, payload: Payload) -> list[Item]:
+    item = page.call(payload["call"])
+    if item is None:
+        return []
+    item.state = "in doubt"
+    return [item]
+
+
+def _undone(page: Transcript, _entry: Entry, payload: Payload) -> list[Item]:
+    item = page.call(payload["call"])
+    if item is None:
+        return []
+    item.undone = True
+    return [item]
+
+
+def _asked(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    item = ApprovalItem(
+        *page.base(entry, f"approval-{payload['approval']}"),
+        approval=payload["approval"],
+        run=entry.stream,
+        call=payload.get("call", ""),
+        question=payload["question"],
+        expires_us=payload.get("expires_us", 0),
+    )
+    return [page.put(item)]
+
+
+def _answered(page: Transcript, _entry: Entry, payload: Payload) -> list[Item]:
+    item = page.items.get(f"approval-{payload['approval']}")
+    if not isinstance(item, ApprovalItem):
+        return []
+    item.status, item.choice = payload.get("status", "answered"), payload.get("choice", "")
+    item.by, item.reason = str(payload.get("by", "")), payload.get("reason", "")
+    return [item]
+
+
+def _reviewed(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    item = page.put(VerdictItem(*page.base(entry, f"verdict-{entry.stream}"), run=entry.stream))
+    if isinstance(item, VerdictItem):
+        item.passed, item.score = payload.get("passed"), payload.get("score")
+        item.findings = list(payload.get("findings", []))
+    return [item]
+
+
+def of_streams(entries: Mapping[int, Entry]) -> Transcript:
+    """The page of entries of several streams, put in the journal's order."""
+    page = Transcript()
+    for seq in sorted(entries):
+        page.apply(entries[seq])
+    return page
+
+
+_HANDLERS: Final = {
+    "session.message": _message,
+    "phase.started": _phase_started,
+    "phase.finished": _phase_finished,
+    "run.started": _run_started,
+    "run.resumed": _run_moved,
+    "run.paused": _run_moved,
+    "run.finished": _run_moved,
+    "run.steered": _steered,
+    "model.request": _requested,
+    "model.reply": _replied,
+    "model.failed": _model_failed,
+    "call.intent": _intended,
+    "call.outcome": _ended,
+    "call.denied": _denied,
+    "call.invalid": _invalid,
+    "call.in_doubt": _doubted,
+    "call.undone": _undone,
+    "approval.asked": _asked,
+    "approval.answered": _answered,
+    "review.verdict": _reviewed,
+}
