@@ -98,20 +98,24 @@ class Cycle:
     _spoken: str = ""
     """The newest reply, whole."""
 
-    async def run(self, message: str, context: str = "") -> TurnResult:
+    async def run(self, message: str, context: str = "", *, key: str = "") -> TurnResult:
         """A message: the answer to questions that wait for one, else a new turn.
+
+        `key` is the sender's name for this message: the session knows that it has it (`Session.keys`).
 
         Raises: Invalid (empty, too long); Conflict (a turn is under way); JournalDown.
         """
         _check(message)
         turn = self.session.turn
+        given: dict[str, JsonValue] = {"key": key} if key else {}
         if turn is not None and turn.status == "waiting":
-            await self._record(words.MESSAGE, {"turn": turn.number, "as": "answer", "role": "user", "text": message})
+            answer = {"turn": turn.number, "as": "answer", "role": "user", "text": message}
+            await self._record(words.MESSAGE, {**answer, **given})
             return await self._turn()
         if turn is not None and turn.status in OPEN:
             await self.stop(f"left at {turn.phase or 'its begin'} for a new message")
         number = len(self.session.turns) + 1
-        said: dict[str, JsonValue] = {"turn": number, "as": "goal", "role": "user", "text": message}
+        said: dict[str, JsonValue] = {"turn": number, "as": "goal", "role": "user", "text": message, **given}
         await self._record(words.MESSAGE, {**said, "context": context} if context else said)
         return await self._turn()
 

@@ -99,6 +99,8 @@ class Session:
     tokens: int = 0
     """Spent by phases and by runs that ended."""
     micro_usd: int = 0
+    keys: set[str] = field(default_factory=set[str])
+    """Of messages whose sender gave one: sent again, they are known."""
 
     def apply_entry(self, entry: Entry) -> None:
         if entry.payload is not None:
@@ -172,6 +174,8 @@ def _archived(session: Session, payload: Mapping[str, Any]) -> None:
 
 def _message(session: Session, payload: Mapping[str, Any]) -> None:
     text = payload["text"]
+    if key := payload.get("key"):
+        session.keys.add(key)
     match payload["as"]:
         case "goal":
             session.turns.append(Turn(payload["turn"], text, payload.get("context", "")))

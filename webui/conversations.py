@@ -7,14 +7,14 @@ key is taken once, however often it is sent. Closing a page changes nothing here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.abc import TaskGroup
 
-from kernel.errors import Conflict, JournalDown, OxiosError
+from kernel.errors import Conflict, JournalDown, NotFound, OxiosError
 from kernel.ids import Principal, RunId
 from kernel.log import get_logger
 from ouroboros import session as words
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ouroboros.seed import SeedSpec
 
 QUEUED_MAX: Final = 20
-KEYS_KEPT_MAX: Final = 1_000
 _log = get_logger("conversations")
 
 
@@ -35,12 +34,14 @@ _log = get_logger("conversations")
 class Draft:
     """A draft that waits for a person. Implements `ouroboros.phases.Person`."""
 
+    changed: Callable[[], None]
     spec: SeedSpec | None = None
     answered: anyio.Event = field(default_factory=anyio.Event)
     answer: SeedSpec | None = None
 
     async def confirm(self, draft: SeedSpec) -> SeedSpec | None:
         self.spec, self.answered = draft, anyio.Event()
+        self.changed()
         try:
             await self.answered.wait()
         finally:
@@ -62,14 +63,17 @@ class Conversation:
 
     def __init__(self, kernel: Kernel, session: Session, tasks: TaskGroup) -> None:
         self.session = session
-        self.draft = Draft()
+        self.draft = Draft(self._changed)
         self.queue: list[Said] = []
+        self.watchers: list[Callable[[], None]] = []
+        """Called when a turn begins or ends, a message waits or is taken, a draft waits."""
         self._kernel = kernel
         self._tasks = tasks
         self._cycle = Cycle(kernel, session, self.draft)
         self._scope: anyio.CancelScope | None = None
         self._ended = anyio.Event()
-        self._keys: dict[str, None] = {}
+        self._keys: set[str] = set()
+        """Taken, and perhaps not on record yet."""
 
     @property
     def busy(self) -> bool:
@@ -80,14 +84,15 @@ class Conversation:
 
         Raises: Invalid, Conflict (too many wait), JournalDown.
         """
-        if said.key and said.key in self._keys:
+        if said.key and (said.key in self._keys or said.key in self.session.keys):
             return "known"
-        became = await self._take(said, queue=queue)
         if said.key:
-            self._keys[said.key] = None
-            while len(self._keys) > KEYS_KEPT_MAX:
-                del self._keys[next(iter(self._keys))]
-        return became
+            self._keys.add(said.key)
+        try:
+            return await self._take(said, queue=queue)
+        except OxiosError:
+            self._keys.discard(said.key)
+            raise
 
     async def wait(self) -> None:
         """Until no turn is under way."""
@@ -130,22 +135,36 @@ class Conversation:
             return "begun"
         run = None if queue else await self._run()
         if run is not None:
-            await self._steer(run, said.text)
+            await self._steer(run, said)
             return "steered"
         if len(self.queue) >= QUEUED_MAX:
             raise Conflict(f"{QUEUED_MAX} messages wait already", remedy="wait, or stop what is under way")
         self.queue.append(said)
+        self._changed()
         return "queued"
+
+    def unqueue(self, number: int) -> Said:
+        """Take a waiting message back. Raises: NotFound."""
+        if not 0 <= number < len(self.queue):
+            raise NotFound("that message does not wait any more", remedy="it was taken up, or taken back")
+        said = self.queue.pop(number)
+        self._changed()
+        return said
 
     def _begin(self, said: Said | None) -> None:
         self._ended = anyio.Event()
         self._scope = anyio.CancelScope()
         self._tasks.start_soon(self._turn, self._scope, said)
+        self._changed()
+
+    def _changed(self) -> None:
+        for watcher in tuple(self.watchers):
+            watcher()
 
     async def _turn(self, scope: anyio.CancelScope, said: Said | None) -> None:
         try:
             with scope:
-                await (self._cycle.resume() if said is None else self._cycle.run(said.text, said.context))
+                await (self._cycle.resume() if said is None else self._cycle.run(said.text, said.context, key=said.key))
         except JournalDown as error:
             _log.error("turn_not_recorded", session=self.session.id, why=error.message)
         except OxiosError as error:
@@ -153,6 +172,7 @@ class Conversation:
         finally:
             self._scope = None
             self._ended.set()
+            self._changed()
         if self.queue and not scope.cancel_called:
             self._begin(self.queue.pop(0))
 
@@ -165,11 +185,11 @@ class Conversation:
         runs = (RunId(str(row["id"])) for row in rows)
         return next((run for run in runs if self._kernel.runs.live(run)), None)
 
-    async def _steer(self, run: RunId, text: str) -> None:
-        owner = self.session.owner
-        await self._kernel.handle(owner).call("runs.steer", {"run": run, "text": text})
-        said = {"turn": len(self.session.turns), "as": "steer", "role": "user", "text": text, "run": run}
-        await record(self._kernel.journal, self.session, words.MESSAGE, said)
+    async def _steer(self, run: RunId, said: Said) -> None:
+        await self._kernel.handle(self.session.owner).call("runs.steer", {"run": run, "text": said.text})
+        number, key = len(self.session.turns), said.key
+        told = {"turn": number, "as": "steer", "role": "user", "text": said.text, "run": run, "key": key}
+        await record(self._kernel.journal, self.session, words.MESSAGE, told)
 
 
 class Conversations:

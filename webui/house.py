@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from kernel.boot import Kernel
 from webui.asker import WebAsker
 from webui.conversations import Conversations
+from webui.rooms import Rooms
 from webui.security.doors import Doors, open_doors
 from webui.stream import Hub, open_hub
 from webui.templates import Views
@@ -36,6 +37,7 @@ class House:
     tasks: TaskGroup
     hub: Hub
     conversations: Conversations
+    rooms: Rooms
     doors: Doors
     views: Views
     options: WebOptions
@@ -48,6 +50,8 @@ async def open_house(kernel: Kernel, asker: WebAsker, options: WebOptions | None
     async with anyio.create_task_group() as tasks, open_hub(kernel, asker) as hub:
         doors = await open_doors(kernel, options)
         talks = Conversations(kernel, tasks)
-        yield House(kernel, asker, tasks, hub, talks, doors, Views(), options)
+        views = Views()
+        rooms = Rooms(kernel, asker=asker, tasks=tasks, hub=hub, talks=talks, views=views)
+        yield House(kernel, asker, tasks, hub, talks, rooms, doors, views, options)
         hub.close()
         tasks.cancel_scope.cancel()

@@ -128,6 +128,7 @@ class Hub:
     def __init__(self, kernel: Kernel, owners: dict[str, Principal]) -> None:
         self._kernel = kernel
         self._owners = owners
+        self._accounts: dict[str, str] = {}
         self._followers: set[Follower] = set()
         self._ends: list[Callable[[], None]] = []
         self.seq = kernel.journal.size
@@ -140,6 +141,10 @@ class Hub:
     def owner(self, stream: str) -> Principal | None:
         """Whose stream it is; None for the kernel's own and for unknown ones."""
         return self._owners.get(stream)
+
+    def account(self, run: str) -> str:
+        """The session that a run was begun for, of runs begun since the server started."""
+        return self._accounts.get(run, "")
 
     @asynccontextmanager
     async def following(self, sees: Sight, wants: Sight) -> AsyncGenerator[Follower]:
@@ -204,6 +209,7 @@ class Hub:
         for entry in entries:
             if entry.kind in {"run.started", "session.created"} and entry.payload is not None:
                 self._owners.setdefault(entry.stream, Principal(str(entry.payload["owner"])))
+                self._accounts[entry.stream] = str(entry.payload.get("account", ""))
             self._tell(entry.stream, entry)
         self.seq = entries[-1].seq
 
