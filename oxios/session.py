@@ -160,7 +160,18 @@ class NothingYet:
         order: str = "",  # noqa: ARG002 -- as above
         descending: bool = False,  # noqa: ARG002 -- as above
         limit: int = 1000,  # noqa: ARG002 -- as above
+        after: tuple[Scalar, Scalar] | None = None,  # noqa: ARG002 -- as above
     ) -> list[dict[str, Scalar]]:
+        return []
+
+    async def said(
+        self,
+        owner: Principal,  # noqa: ARG002 -- the port's form
+        terms: tuple[str, ...],  # noqa: ARG002 -- as above
+        *,
+        before: int = 0,  # noqa: ARG002 -- as above
+        limit: int = 100,  # noqa: ARG002 -- as above
+    ) -> list[tuple[int, str]]:
         return []
 
     async def blob(self, digest: Digest) -> bytes:

@@ -33,8 +33,21 @@ class Reader(Protocol):
         order: str = "",
         descending: bool = False,
         limit: int = 1000,
+        after: tuple[Scalar, Scalar] | None = None,
     ) -> list[dict[str, Scalar]]:
-        """Rows of a projection whose columns equal `where`. `order` is a column's name."""
+        """Rows of a projection whose columns equal `where`. `order` is a column's name.
+
+        Those that follow `after`, the order column's value and the key of a row, where it is given.
+        """
+        ...
+
+    async def said(
+        self, owner: Principal, terms: tuple[str, ...], *, before: int = 0, limit: int = 100
+    ) -> list[tuple[int, str]]:
+        """Entry number and session of messages in which each of `terms` begins a term, the newest first.
+
+        Of the owner's sessions that are not deleted; `terms` as `kernel.terms.asked_terms` gives them.
+        """
         ...
 
     async def blob(self, digest: Digest) -> bytes:

@@ -19,6 +19,7 @@ SPOKEN: Final[Mapping[str, frozenset[str]]] = {
     "seeds": frozenset({"goal", "source"}),
     "approvals": frozenset({"question", "reason"}),
     "sessions": frozenset({"name", "opening", "workspace"}),
+    "messages": frozenset({"terms"}),
 }
 """Columns that hold what somebody wrote."""
 

@@ -18,7 +18,7 @@ from kernel.journal import codec
 from kernel.journal.entry import Entry
 from kernel.journal.projection import Scalar
 from kernel.journal.rows import entry_of
-from kernel.ports.store import EntryQuery, RowQuery, Store, StoreReader
+from kernel.ports.store import EntryQuery, RowQuery, SaidQuery, Store, StoreReader
 
 T = TypeVar("T")
 
@@ -50,9 +50,16 @@ class JournalView:
         order: str = "",
         descending: bool = False,
         limit: int = 1000,
+        after: tuple[Scalar, Scalar] | None = None,
     ) -> list[dict[str, Scalar]]:
-        query = RowQuery(table, where or {}, order, descending, limit)
+        query = RowQuery(table, where or {}, order, descending, limit, after)
         return await self._do(lambda reader: reader.rows(query))
+
+    async def said(
+        self, owner: Principal, terms: tuple[str, ...], *, before: int = 0, limit: int = 100
+    ) -> list[tuple[int, str]]:
+        query = SaidQuery(owner, terms, before, limit)
+        return await self._do(lambda reader: reader.said(query))
 
     async def blob(self, digest: Digest) -> bytes:
         content = await self._do(lambda reader: reader.blob(raw_digest(digest)))

@@ -40,7 +40,9 @@ PROJECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "sessions": (
         *("id", "name", "owner", "status", "model", "persona", "workspace"),
         *("created_us", "updated_us", "turns", "opening"),
+        *("pinned", "named", "parent", "parent_turn"),
     ),
+    "messages": ("seq", "session", "turn", "role", "terms"),
     "state": ("key", "value"),
 }
 """The columns of each projection, its key first: what changes may name and `rows` gives back. The
@@ -106,13 +108,32 @@ class EntryQuery:
 
 @dataclass(frozen=True, slots=True)
 class RowQuery:
-    """Which rows of a projection; `order` is a column's name, or empty for the primary key."""
+    """Which rows of a projection; `order` is a column's name, or empty for the primary key.
+
+    `after` is the order column's value and the key of a row: those that follow it are meant. Rows
+    whose order column is empty are none of them.
+    """
 
     table: str
     where: Mapping[str, Scalar]
     order: str = ""
     descending: bool = False
     limit: int = 1000
+    after: tuple[Scalar, Scalar] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaidQuery:
+    """Messages of one owner's sessions in which each of `terms` begins a term, the newest first.
+
+    Those before entry `before`, where that is not 0. Of deleted sessions none, and of names the
+    present ones alone.
+    """
+
+    owner: str
+    terms: tuple[str, ...]
+    before: int = 0
+    limit: int = 100
 
 
 class StoreWriter(Protocol):
@@ -156,6 +177,10 @@ class StoreReader(Protocol):
 
     def rows(self, query: RowQuery) -> list[dict[str, Scalar]]:
         """Raises: Invalid, where the table is no projection or has no such column."""
+        ...
+
+    def said(self, query: SaidQuery) -> list[tuple[int, str]]:
+        """Entry number and session of each."""
         ...
 
     def blob(self, digest: bytes) -> bytes | None: ...

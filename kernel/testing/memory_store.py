@@ -18,6 +18,7 @@ from kernel.ports.store import (
     EntryRow,
     LeafRow,
     RowQuery,
+    SaidQuery,
     Scalar,
     StoreReader,
     StoreWriter,
@@ -25,6 +26,7 @@ from kernel.ports.store import (
     check_change,
     check_query,
 )
+from kernel.terms import whose
 
 
 @dataclass(slots=True)
@@ -129,8 +131,25 @@ class _Reader:
             rows = [deepcopy(row) for row in self._tables.rows[query.table].values()]
         found = [row for row in rows if all(row[name] == value for name, value in query.where.items())]
         order = query.order or columns[0]
-        found.sort(key=lambda row: _sort_key(row[order]), reverse=query.descending)
+
+        def place(row: dict[str, Scalar]) -> tuple[object, ...]:
+            return (_sort_key(row[order]), _sort_key(row[columns[0]]))
+
+        found.sort(key=place, reverse=query.descending)
+        if query.after is not None:
+            last = (_sort_key(query.after[0]), _sort_key(query.after[1]))
+            beyond = [row for row in found if row[order] is not None]
+            found = [row for row in beyond if (place(row) < last if query.descending else place(row) > last)]
         return found[: query.limit]
+
+    def said(self, query: SaidQuery) -> list[tuple[int, str]]:
+        with self._store.lock:
+            messages = sorted(
+                self._tables.rows["messages"].values(), key=lambda row: int(row["seq"] or 0), reverse=True
+            )
+            sessions = deepcopy(self._tables.rows["sessions"])
+        found = [(int(row["seq"] or 0), str(row["session"])) for row in messages if _says(row, sessions, query)]
+        return [one for one in found if not query.before or one[0] < query.before][: query.limit]
 
     def blob(self, digest: bytes) -> bytes | None:
         return self._tables.blobs.get(digest)
@@ -161,8 +180,18 @@ class _Reader:
         return [row for _, row in sorted(self._tables.entries.items())]
 
 
+def _says(row: dict[str, Scalar], sessions: dict[Scalar, dict[str, Scalar]], query: SaidQuery) -> bool:
+    session = sessions.get(row["session"], {})
+    if session.get("owner") != query.owner or session.get("status") == "deleted":
+        return False
+    if row["role"] == "name" and row["seq"] != session.get("named"):
+        return False
+    terms = str(row["terms"] or "").split(" ")
+    return whose(query.owner) in terms and all(any(one.startswith(term) for one in terms) for term in query.terms)
+
+
 def _new_row(columns: tuple[str, ...]) -> dict[str, Scalar]:
-    counts = {"turns", "generation", "revoked"}
+    counts = {"turns", "generation", "revoked", "pinned"}
     return {name: 0 if name in counts else None for name in columns}
 
 

@@ -15,11 +15,13 @@ from kernel.ports.store import (
     EntryQuery,
     EntryRow,
     RowQuery,
+    SaidQuery,
     Store,
     StoreReader,
     StoreWriter,
     TreeRow,
 )
+from kernel.terms import asked_terms, terms_of, whose
 
 
 def _row(seq: int, stream: str = "r1", kind: str = "call.intent", payload: bytes | None = b"{}") -> EntryRow:
@@ -219,3 +221,81 @@ def test_probing_leaves_nothing_behind(store: Store) -> None:
         writer.probe()
         assert reader.tree() == _tree(1)
         assert [row[0] for row in reader.scan()] == [1]
+
+
+def _message(seq: int, session: str, text: str, owner: str = "user:a", role: str = "user") -> Upsert:
+    terms = " ".join((whose(owner), *terms_of(text)))
+    return Upsert("messages", {"seq": seq}, {"session": session, "turn": 1, "role": role, "terms": terms})
+
+
+def _conversations() -> list[Upsert]:
+    """Two sessions of one person, one of another, and one that is deleted."""
+    owners = {"s1": "user:a", "s2": "user:a", "s3": "user:b", "s4": "user:a"}
+    rows = [
+        Upsert("sessions", {"id": name}, {"owner": owner, "status": "deleted" if name == "s4" else "active"})
+        for name, owner in owners.items()
+    ]
+    said = [
+        _message(1, "s1", "Viele Grüße aus Zürich"),
+        _message(2, "s2", "zurich again"),
+        _message(3, "s3", "Zürich", owner="user:b"),
+        _message(4, "s4", "Zürich"),
+        _message(5, "s1", "東京タワーへ行く"),
+        _message(6, "s1", "an old title of zurich", role="name"),
+        _message(7, "s1", "the title of zurich", role="name"),
+    ]
+    return [*rows, Upsert("sessions", {"id": "s1"}, {"named": 7}), *said]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("ZURICH", [(7, "s1"), (2, "s2"), (1, "s1")]),
+        ("zür gru", [(1, "s1")]),
+        ("zurichs", []),
+        ("京タワ", [(5, "s1")]),
+        ("行", [(5, "s1")]),
+        ("京行", []),
+        ("old title", []),
+        ('" OR *', []),
+    ],
+)
+def test_messages_are_found_by_the_beginnings_of_their_terms(
+    store: Store, asked: str, found: list[tuple[int, str]]
+) -> None:
+    """In any case and accent, in scripts without spaces, the newest first; of the owner's live sessions alone."""
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(changes=_conversations()))
+        assert reader.said(SaidQuery("user:a", asked_terms(asked))) == found
+
+
+def test_found_messages_go_on_below_a_number(store: Store) -> None:
+    """A page is bounded, and the next begins below its last entry; an owner without any finds none."""
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(changes=_conversations()))
+        assert reader.said(SaidQuery("user:a", ("zurich",), limit=2)) == [(7, "s1"), (2, "s2")]
+        assert reader.said(SaidQuery("user:a", ("zurich",), before=2)) == [(1, "s1")]
+        assert reader.said(SaidQuery("user:c", ("zurich",))) == []
+
+
+def test_a_message_whose_words_are_taken_out_is_found_no_more(store: Store) -> None:
+    """The index follows the row: changed words are found, former ones are not."""
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(changes=_conversations()))
+        writer.commit(_batch(changes=[_message(2, "s2", "elsewhere"), Upsert("messages", {"seq": 1}, {"terms": ""})]))
+        assert reader.said(SaidQuery("user:a", ("zurich",))) == [(7, "s1")]
+        assert reader.said(SaidQuery("user:a", ("elsewhere",))) == [(2, "s2")]
+
+
+def test_rows_go_on_after_one(store: Store) -> None:
+    """Pages of an ordered table leave nothing out and repeat nothing, also where the order is a tie."""
+    rows = [Upsert("sessions", {"id": f"s{n}"}, {"owner": "user:a", "updated_us": n // 2}) for n in range(7)]
+    with _open(store) as (writer, reader):
+        writer.commit(_batch(changes=[*rows, Upsert("sessions", {"id": "t"}, {"owner": "user:a"})]))
+        for descending in (False, True):
+            seen: list[str] = []
+            after = (-1, "") if not descending else (99, "")
+            while page := reader.rows(RowQuery("sessions", {"owner": "user:a"}, "updated_us", descending, 2, after)):
+                seen += [str(row["id"]) for row in page]
+                after = (page[-1]["updated_us"], page[-1]["id"])  # type: ignore[assignment] -- both are there
+            assert seen == sorted((f"s{n}" for n in range(7)), reverse=descending)

@@ -103,10 +103,17 @@ class MemoryJournal:
         order: str = "",
         descending: bool = False,
         limit: int = 1000,
+        after: tuple[Scalar, Scalar] | None = None,
     ) -> list[dict[str, Scalar]]:
+        assert after is None
         found = [dict(row) for row in self.tables.get(table, {}).values()]
         wanted = [row for row in found if all(row.get(name) == value for name, value in (where or {}).items())]
         return wanted[:limit]
+
+    async def said(
+        self, owner: Principal, terms: tuple[str, ...], *, before: int = 0, limit: int = 100
+    ) -> list[tuple[int, str]]:
+        raise NotImplementedError
 
     async def blob(self, digest: Digest) -> bytes:
         raise NotFound(f"no blob {digest}")

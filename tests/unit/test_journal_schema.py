@@ -47,11 +47,17 @@ def test_a_new_home_has_the_tables_that_the_migrations_end_in(tmp_path: Path) ->
     assert _shape(tmp_path / "new.db") == _shape(tmp_path / "migrated.db")
 
 
+def _declared(name: str | None, kind: str, _parents: object) -> bool:
+    """The index over messages is each database's own, with tables of its own."""
+    return kind != "table" or not str(name).startswith("message_terms")
+
+
 def test_the_tables_are_those_declared(tmp_path: Path) -> None:
     """Alembic finds nothing to change between a migrated database and the SQLModel declarations."""
     migrate.migrate(f"sqlite:///{tmp_path / 'migrated.db'}", "test")
     with create_engine(f"sqlite:///{tmp_path / 'migrated.db'}", poolclass=NullPool).connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        opts = {"compare_type": True, "compare_server_default": True, "include_name": _declared}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, METADATA) == []
 
 
@@ -74,8 +80,8 @@ def _earlier(home: Path) -> None:
     first = home.parent / "first.db"
     migrate.migrate(f"sqlite:///{first}", "test", "0001")
     with closing(sqlite3.connect(database(home))) as connection, connection:
-        for table in _shape(database(home)).keys() - _shape(first).keys():
-            connection.execute(f"DROP TABLE {table}")
+        for table in sorted(_shape(database(home)).keys() - _shape(first).keys()):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")  # The index takes its own tables along.
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
 
 

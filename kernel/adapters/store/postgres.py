@@ -8,7 +8,7 @@ leave the server's files when it vacuums and recycles its log.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from typing import Final, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from kernel.adapters.store import revision
-from kernel.adapters.store.sql import Connection, SqlReader, SqlWriter
+from kernel.adapters.store.sql import SAID, Connection, SqlReader, SqlWriter
 from kernel.errors import InstanceLocked, JournalDown, KernelBug
 from kernel.ports.store import StoreReader, StoreWriter
 
@@ -91,6 +91,15 @@ class _Postgres:
     mark = "%s"
     begin = "BEGIN"
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    # Materialized: else the planner may walk all messages from the newest and take each apart.
+    said = (
+        "WITH f AS MATERIALIZED (SELECT seq, session, role FROM messages WHERE "
+        "array_to_tsvector(string_to_array(coalesce(terms, ''), ' ')) @@ %s::tsquery) "
+        "SELECT m.seq, m.session FROM f m " + SAID.format(mark="%s")
+    )
+
+    def asked(self, terms: Sequence[str]) -> str:
+        return " & ".join([f"'{terms[0]}'", *(f"'{term}':*" for term in terms[1:])])
 
     @contextmanager
     def failures(self, doing: str) -> Generator[None]:
@@ -112,7 +121,7 @@ class _Postgres:
 
     def forget(self, connection: Connection) -> None:
         """Have dead rows freed; their bytes stay in the server's files until they are overwritten."""
-        connection.execute("VACUUM entries, blobs")
+        connection.execute("VACUUM entries, blobs, messages")
 
 
 POSTGRES: Final = _Postgres()

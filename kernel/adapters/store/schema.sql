@@ -59,6 +59,32 @@ CREATE TABLE entries (
 
 CREATE INDEX entries_stream ON entries (stream, seq);
 
+CREATE TABLE messages (
+  seq INTEGER NOT NULL,
+  session VARCHAR,
+  turn INTEGER,
+  role VARCHAR,
+  terms VARCHAR,
+  PRIMARY KEY (seq)
+);
+
+CREATE VIRTUAL TABLE message_terms USING fts5(
+  terms, content='messages', content_rowid='seq', detail=none, columnsize=0, tokenize='ascii'
+);
+
+CREATE TRIGGER messages_said AFTER INSERT ON messages BEGIN
+  INSERT INTO message_terms (rowid, terms) VALUES (new.seq, new.terms);
+END;
+
+CREATE TRIGGER messages_unsaid AFTER DELETE ON messages BEGIN
+  INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', old.seq, old.terms);
+END;
+
+CREATE TRIGGER messages_changed AFTER UPDATE OF terms ON messages BEGIN
+  INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', old.seq, old.terms);
+  INSERT INTO message_terms (rowid, terms) VALUES (new.seq, new.terms);
+END;
+
 CREATE TABLE probe (
   id INTEGER NOT NULL,
   content BLOB NOT NULL,
@@ -105,8 +131,14 @@ CREATE TABLE sessions (
   updated_us BIGINT,
   turns INTEGER DEFAULT 0,
   opening VARCHAR,
+  pinned INTEGER DEFAULT 0,
+  named BIGINT,
+  parent VARCHAR,
+  parent_turn INTEGER,
   PRIMARY KEY (id)
 );
+
+CREATE INDEX sessions_owner ON sessions (owner, updated_us);
 
 CREATE TABLE state (
   "key" VARCHAR NOT NULL,
@@ -128,6 +160,6 @@ CREATE TABLE alembic_version (
   CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0002');
+INSERT INTO alembic_version (version_num) VALUES ('0003');
 
 COMMIT;

@@ -20,17 +20,25 @@ from kernel.ports.store import (
     LeafRow,
     RowChange,
     RowQuery,
+    SaidQuery,
     Scalar,
     TreeRow,
     check_change,
     check_query,
 )
+from kernel.terms import whose
 
 _ENTRY: Final = ("seq", "time_us", "principal", "stream", "kind", "digest", "blobs", "leaf", "payload")
 _ENTRY_LIST: Final = ", ".join(_ENTRY)
 _ROWS_MAX: Final = 128
 """Rows of one INSERT: 128 × 13 values stay far below either database's bound on parameters."""
 _FETCH: Final = 512
+_SEQ_MAX: Final = 2**63 - 1
+SAID: Final = (
+    "JOIN sessions s ON s.id = m.session WHERE s.owner = {mark} AND s.status <> 'deleted' "
+    "AND (m.role <> 'name' OR m.seq = s.named) AND m.seq < {mark} ORDER BY m.seq DESC LIMIT {mark}"
+)
+"""What the databases' own ways to ask for terms have in common."""
 
 
 class Cursor(Protocol):
@@ -59,6 +67,18 @@ class Dialect(Protocol):
 
     @property
     def begin_read(self) -> str: ...
+
+    @property
+    def said(self) -> str:
+        """Which messages have certain terms, as a statement of four parameters.
+
+        They are what `asked` gives, the owner, the number to stay below, and how many.
+        """
+        ...
+
+    def asked(self, terms: Sequence[str]) -> str:
+        """Terms, the first whole and the others as beginnings, as the database's own index is asked."""
+        ...
 
     def damages(self, connection: Connection) -> list[str]:
         """What the database itself finds wrong with its file."""
@@ -181,6 +201,11 @@ class SqlReader:
         columns = check_query(query)
         return [dict(zip(columns, row, strict=True)) for row in self._rows(query, columns)]
 
+    def said(self, query: SaidQuery) -> list[tuple[int, str]]:
+        asked = self._dialect.asked((whose(query.owner), *query.terms))
+        below = query.before or _SEQ_MAX
+        return [(row[0], row[1]) for row in self._all(self._dialect.said, (asked, query.owner, below, query.limit))]
+
     def blob(self, digest: bytes) -> bytes | None:
         found = self._all(f"SELECT content FROM blobs WHERE digest = {self._dialect.mark}", (digest,))  # noqa: S608 -- marks
         return bytes(found[0][0]) if found else None
@@ -218,15 +243,19 @@ class SqlReader:
         tests: list[str] = []
         for column, value in query.where.items():
             tests.append(f'"{column}" IS NULL' if value is None else f'"{column}" = {mark}')
-        where = f" WHERE {' AND '.join(tests)}" if tests else ""
         order = query.order or columns[0]
+        if query.after is not None:
+            sign = "<" if query.descending else ">"
+            tests.append(f'("{order}", "{columns[0]}") {sign} ({mark}, {mark})')
+        where = f" WHERE {' AND '.join(tests)}" if tests else ""
+        direction = "DESC" if query.descending else "ASC"
         listed = ", ".join(f'"{column}"' for column in columns)
         sql = (
             f"SELECT {listed} FROM {query.table}{where} "  # noqa: S608 -- names were checked against the table
-            f'ORDER BY "{order}" {"DESC" if query.descending else "ASC"} LIMIT {mark}'
+            f'ORDER BY "{order}" {direction}, "{columns[0]}" {direction} LIMIT {mark}'
         )
         values = [value for value in query.where.values() if value is not None]
-        return self._all(sql, (*values, query.limit))
+        return self._all(sql, (*values, *(query.after or ()), query.limit))
 
     def _all(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         with self._dialect.failures("read the journal"):

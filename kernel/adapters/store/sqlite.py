@@ -9,7 +9,7 @@ write-ahead log is emptied after them, at the latest when the last reader of tha
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from importlib import resources
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from kernel.adapters.store import revision
-from kernel.adapters.store.sql import Connection, SqlReader, SqlWriter
+from kernel.adapters.store.sql import SAID, Connection, SqlReader, SqlWriter
 from kernel.errors import Invalid, JournalDown, KernelBug
 from kernel.ports.store import StoreDamaged, StoreReader, StoreWriter
 
@@ -107,6 +107,13 @@ class _Sqlite:
     mark = "?"
     begin = "BEGIN IMMEDIATE"
     begin_read = "BEGIN"
+    said = (
+        "SELECT m.seq, m.session FROM (SELECT rowid FROM message_terms WHERE message_terms MATCH ? "
+        "ORDER BY rowid DESC) f CROSS JOIN messages m ON m.seq = f.rowid " + SAID.format(mark="?")
+    )
+
+    def asked(self, terms: Sequence[str]) -> str:
+        return " AND ".join([f'"{terms[0]}"', *(f'"{term}"*' for term in terms[1:])])
 
     @contextmanager
     def failures(self, doing: str) -> Generator[None]:
@@ -135,7 +142,10 @@ class _Sqlite:
         return [] if found == ["ok"] else found
 
     def forget(self, connection: Connection) -> None:
-        """The write-ahead log still has the old pages: empty it, unless a reader is in the way."""
+        """Erased words stay in the index until its parts are merged, and in the write-ahead log until
+        that is emptied: do both, the latter unless a reader is in the way.
+        """
+        connection.execute("INSERT INTO message_terms (message_terms) VALUES ('optimize')")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 

@@ -124,7 +124,9 @@ class Capabilities(SQLModel, table=True):
 
 
 class Sessions(SQLModel, table=True):
-    """Projection: one row a conversation of many turns."""
+    """Projection: one row a conversation of many turns. `named` is the entry that gave the name."""
+
+    __table_args__ = (Index("sessions_owner", "owner", "updated_us"),)
 
     id: str = Field(primary_key=True)
     name: str | None
@@ -137,6 +139,23 @@ class Sessions(SQLModel, table=True):
     updated_us: int | None = Field(sa_type=BigInteger)
     turns: int | None = Field(sa_column_kwargs=_ZERO)
     opening: str | None
+    pinned: int | None = Field(sa_column_kwargs=_ZERO)
+    named: int | None = Field(sa_type=BigInteger)
+    parent: str | None
+    parent_turn: int | None
+
+
+class Messages(SQLModel, table=True):
+    """Projection: one row a message or name, with the terms that it is found by.
+
+    The index over `terms` is each database's own: see the revision that made it.
+    """
+
+    seq: int = Field(primary_key=True, sa_type=_SEQ, sa_column_kwargs={"autoincrement": False})
+    session: str | None
+    turn: int | None
+    role: str | None
+    terms: str | None
 
 
 class State(SQLModel, table=True):
