@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from kernel.capability.derivation import Derivation
@@ -139,11 +140,16 @@ def grant_for(hint: str, persona_role: str, default: str) -> Grant:
 def instantiate(grant: Grant, mounts: Iterable[Mount]) -> list[Item]:
     """The grant for a run with these mounts. Raises: Invalid, where a mount's path has a wildcard in it."""
     passed_on = Rights.DELEGATE if grant.delegates else Rights.NONE
-    items = [(Resource.parse(text), Rights.parse(rights) | passed_on) for text, rights in grant.entries]
+    items = [(resource, rights | passed_on) for resource, rights in _parsed(grant.entries)]
     if not grant.files:
         return items
     files = [(_below(mount), _MODES[mount.mode] | passed_on) for mount in mounts]
     return [*files, *items]
+
+
+@lru_cache(64)
+def _parsed(entries: tuple[tuple[str, str], ...]) -> tuple[Item, ...]:
+    return tuple((Resource.parse(text), Rights.parse(rights)) for text, rights in entries)
 
 
 def narrow(ceiling: Iterable[Item], wanted: Iterable[Item]) -> list[Item]:
@@ -188,11 +194,12 @@ async def derive_grant(
 
 
 def _derivations(table: CapabilityTable, owner: Principal, to: Principal, items: list[Item]) -> list[Derivation]:
+    passed = [cap for cap in table.held(owner) if cap.rights & Rights.DELEGATE]
     best: dict[Item, Derivation] = {}
     for resource, rights in items:
-        for cap, part in table.delegable(owner, resource):
-            shared = rights & cap.rights
-            if shared & ~Rights.DELEGATE:
+        for cap in passed:
+            part, shared = cap.resource.meet(resource), rights & cap.rights
+            if part is not None and shared & ~Rights.DELEGATE:
                 best.setdefault((part, shared), Derivation(cap.id, to, part, shared))
     kept = _spare(list(best))
     return [best[item] for item in kept]

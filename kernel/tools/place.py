@@ -179,7 +179,10 @@ def _held(handle: int, inner: str) -> Held:
             remedy="read a part of it with `exec`, e.g. head, tail or sed -n",
         )
     with os.fdopen(handle, "rb", closefd=False) as file:
-        content = file.read(FILE_BYTES_MAX + 1)
+        # As much as it has: room for the most that is allowed would be taken from the system at every read.
+        content = file.read(status.st_size + 1)
+        if len(content) > status.st_size:  # It grew since, or tells no size, as files of the system do.
+            content += file.read(FILE_BYTES_MAX + 1 - len(content))
     if len(content) > FILE_BYTES_MAX:
         raise LimitExceeded(f"{inner} grew beyond {FILE_BYTES_MAX} bytes", remedy="read a part of it with `exec`")
     return Held(content, stat.S_IMODE(status.st_mode) & 0o777)

@@ -25,6 +25,14 @@ def test_covers_is_superset(one: Rights, other: Rights) -> None:
     assert one.covers(other) == (letters[1] <= letters[0])
 
 
+@given(masks, masks)
+def test_masks_meet_and_join_as_their_bits_do(one: Rights, other: Rights) -> None:
+    """What `&` and `|` give is a mask, of the bits that whole numbers would have."""
+    assert (int(one & other), int(one | other)) == (int(one) & int(other), int(one) | int(other))
+    assert all(isinstance(made, Rights) for made in (one & other, one | other, one & ~other))
+    assert one & ~other == int(one) - (int(one) & int(other))
+
+
 @pytest.mark.parametrize("text", ["q", "rwX", "r w", "--"])
 def test_other_letters_are_refused(text: str) -> None:
     """Text that names no rights raises Invalid."""

@@ -31,6 +31,21 @@ async def test_read_returns_the_text_as_it_stands(tmp_path: Path) -> None:
     assert (await ToolWorld(tmp_path).call(read, path="a.txt")).text == "één\ntwo\r\nthree"
 
 
+@pytest.mark.parametrize("told", [0, 3, 100])
+async def test_read_returns_all_of_a_file_whose_size_is_told_wrongly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: int
+) -> None:
+    """A file that grew since it was looked at, or that tells no size, is read to its end."""
+    (tmp_path / "a.txt").write_text("all of it")
+
+    def fstat(_handle: int) -> os.stat_result:
+        return os.stat_result((0o100644, 1, 1, 1, 0, 0, told, 0, 0, 0))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kernel.tools.place.os.fstat", fstat)
+        assert (await ToolWorld(tmp_path).call(read, path="a.txt")).text == "all of it"
+
+
 async def test_read_of_lines_says_how_to_go_on(tmp_path: Path) -> None:
     """A part names its lines and the next offset; the last part names no next one."""
     (tmp_path / "a.txt").write_text("".join(f"line {n}\n" for n in range(1, 11)))
