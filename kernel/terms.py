@@ -38,7 +38,7 @@ def terms_of(text: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for word in _WORD.findall(folded(text)):
         for part, unspaced in _parts(word):
-            found.update(dict.fromkeys(_pairs(part) + [part[-1]] if unspaced else [part[:TERM_CHARS_MAX]]))
+            found.update(dict.fromkeys([*_pairs(part), part[-1]] if unspaced else [part[:TERM_CHARS_MAX]]))
         if len(found) >= TERMS_MAX:
             break
     return tuple(found)[:TERMS_MAX]

@@ -23,15 +23,23 @@ depends_on = None
 
 _BATCH = 500
 SQLITE_INDEX = (
-    "CREATE VIRTUAL TABLE message_terms USING fts5(terms, content='messages', content_rowid='seq', "
-    "detail=none, columnsize=0, tokenize='ascii')",
-    "CREATE TRIGGER messages_said AFTER INSERT ON messages BEGIN "
-    "INSERT INTO message_terms (rowid, terms) VALUES (new.seq, new.terms); END",
-    "CREATE TRIGGER messages_unsaid AFTER DELETE ON messages BEGIN "
-    "INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', old.seq, old.terms); END",
-    "CREATE TRIGGER messages_changed AFTER UPDATE OF terms ON messages BEGIN "
-    "INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', old.seq, old.terms); "
-    "INSERT INTO message_terms (rowid, terms) VALUES (new.seq, new.terms); END",
+    (
+        "CREATE VIRTUAL TABLE message_terms USING fts5(terms, content='messages', content_rowid='seq', "
+        "detail=none, columnsize=0, tokenize='ascii')"
+    ),
+    (
+        "CREATE TRIGGER messages_said AFTER INSERT ON messages BEGIN "
+        "INSERT INTO message_terms (rowid, terms) VALUES (new.seq, new.terms); END"
+    ),
+    (
+        "CREATE TRIGGER messages_unsaid AFTER DELETE ON messages BEGIN "
+        "INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', old.seq, old.terms); END"
+    ),
+    (
+        "CREATE TRIGGER messages_changed AFTER UPDATE OF terms ON messages BEGIN "
+        "INSERT INTO message_terms (message_terms, rowid, terms) VALUES ('delete', old.seq, old.terms); "
+        "INSERT INTO message_terms (rowid, terms) VALUES (new.seq, new.terms); END"
+    ),
 )
 POSTGRES_INDEX = (
     "CREATE INDEX message_terms ON messages USING gin (array_to_tsvector(string_to_array(coalesce(terms, ''), ' ')))"
