@@ -108,7 +108,7 @@ class _Sqlite:
     begin = "BEGIN IMMEDIATE"
     begin_read = "BEGIN"
     said = (
-        "SELECT m.seq, m.session FROM (SELECT rowid FROM message_terms WHERE message_terms MATCH ? "
+        "SELECT m.seq, m.session FROM (SELECT rowid FROM message_terms WHERE message_terms MATCH ? "  # noqa: S608 -- no input in it
         "ORDER BY rowid DESC) f CROSS JOIN messages m ON m.seq = f.rowid " + SAID.format(mark="?")
     )
 
