@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,6 +20,7 @@ from webui.rooms import Rooms
 from webui.security.doors import Doors, open_doors
 from webui.stream import Hub, open_hub
 from webui.templates import Views
+from webui.user import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class WebOptions:
     url: str = "http://127.0.0.1:4200"
     allowed_hosts: tuple[str, ...] = ()
     secure_cookies: bool = False
+    workspace: Path = field(default_factory=Path.cwd)
+    """Where the operator's agents work, unless a session says otherwise."""
+    workspaces: Path | None = None
+    """Below it every other user has a folder of their own; beside the home where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,15 @@ class House:
     doors: Doors
     views: Views
     options: WebOptions
+
+    def workspace(self, user: User) -> Path:
+        """Where a user's agents work. Made where it is not there yet."""
+        if user.principal == self.kernel.operator:
+            return self.options.workspace
+        home = self.kernel.settings.home
+        place = (self.options.workspaces or home.parent / f"{home.name}-workspaces") / user.name
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place
 
 
 @asynccontextmanager

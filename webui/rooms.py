@@ -20,7 +20,6 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kernel.boot import Kernel
-from kernel.ids import RunId
 from kernel.journal.entry import SYSTEM_STREAM, Entry
 from kernel.log import get_logger
 from kernel.runtime.live import LiveProgress, LiveReasoning, LiveText
@@ -28,6 +27,7 @@ from ouroboros.session import Session
 from webui import sse
 from webui.asker import WebAsker
 from webui.conversations import Conversation, Conversations
+from webui.drawing import Drawing
 from webui.record import of_session
 from webui.stream import Asked, Frame, Hub, Lagged, everything
 from webui.templates import Views
@@ -78,6 +78,7 @@ class Room:
         self.talk = talk
         self.page = Transcript()
         self.viewers: set[Viewer] = set()
+        self.drawing = Drawing(rooms.kernel, rooms.asker, rooms.views, session)
         self._rooms = rooms
         self._runs: set[str] = set()
         self.loaded = anyio.Event()
@@ -113,23 +114,12 @@ class Room:
         self.viewers.add(viewer)
         missed = self.page.since(after)
         if missed:
-            viewer.put(sse.encode("item", self.draw(missed), self.page.seq))
+            viewer.put(sse.encode("item", self.drawing.draw(missed), self.page.seq))
         viewer.put(self._state())
         try:
             yield viewer
         finally:
             self.viewers.discard(viewer)
-
-    def draw(self, items: Iterable[Item]) -> str:
-        """HTML of elements, each with its id."""
-        return "\n".join(
-            self._rooms.views.render("chat/item.html", item=item, kind=type(item).__name__, room=self) for item in items
-        )
-
-    def question(self, item: CallItem) -> str:
-        """What the agent asks a person in this call; empty where it waits for nobody."""
-        waiting = self._rooms.asker.waiting(RunId(item.run)) if item.tool == "ask_user" and not item.ended else None
-        return waiting.question if waiting else ""
 
     def _wants(self, stream: str) -> bool:
         return (
@@ -166,7 +156,7 @@ class Room:
     def _show(self, items: Iterable[Item], seq: int | None = None) -> None:
         shown = list(items)
         if shown and self.viewers:
-            self._send(sse.encode("item", self.draw(shown), seq))
+            self._send(sse.encode("item", self.drawing.draw(shown), seq))
 
     def _say(self, event: str, data: dict[str, str]) -> None:
         if self.viewers:

@@ -1,0 +1,53 @@
+"""Elements of a transcript as HTML: what their templates may ask for.
+
+Guarantees: an element is drawn the same for everybody who may see it; nothing in it is a secret of a
+browser (tokens stand in the frame).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kernel.boot import Kernel
+from kernel.errors import NotFound
+from kernel.ids import CapId, RunId
+from ouroboros.session import Session
+from webui.asker import WebAsker
+from webui.templates import Views
+from webui.toolview import diff_lines
+from webui.transcript import CallItem, Item
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """`session` is the conversation that the elements stand in; None in a run's own page."""
+
+    kernel: Kernel
+    asker: WebAsker
+    views: Views
+    session: Session | None = None
+
+    def draw(self, items: Iterable[Item]) -> str:
+        """HTML of elements, each with its id."""
+        return "\n".join(
+            self.views.render("chat/item.html", item=item, kind=type(item).__name__, room=self) for item in items
+        )
+
+    def question(self, item: CallItem) -> str:
+        """What the agent asks a person in this call; empty where it waits for nobody."""
+        if item.tool != "ask_user" or item.ended:
+            return ""
+        waiting = self.asker.waiting(RunId(item.run))
+        return waiting.question if waiting else ""
+
+    def capability(self, capability: str) -> str:
+        """What a capability is for; its id where it is gone."""
+        try:
+            held = self.kernel.capabilities.get(CapId(capability))
+        except NotFound:
+            return capability
+        return f"{held.resource} {held.rights}"
+
+    def diff(self, before: str, after: str) -> list[tuple[str, str]]:
+        return diff_lines(before, after)

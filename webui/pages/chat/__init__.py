@@ -1,0 +1,1 @@
+"""The conversation, with every tool call in view."""

@@ -1,0 +1,71 @@
+"""What stands beside a conversation: who answers, what it cost, how full the window is, what it touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kernel.settings import Settings
+from ouroboros.session import Session
+from webui.desk import Desk
+from webui.record import of_session
+from webui.transcript import CallItem, StepItem
+
+_TURNS_READ = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A file that the newest turns changed."""
+
+    path: str
+    run: str
+    changes: int
+    undone: bool
+
+
+async def details_of(desk: Desk, session: Session) -> dict[str, Any]:
+    """The model of `details.html`."""
+    loaded = await of_session(desk.kernel.journal, session, turns=_TURNS_READ)
+    items = list(loaded.page.items.values())
+    steps = [item for item in items if isinstance(item, StepItem) and item.replied]
+    model = session.model or desk.kernel.settings.model.default
+    window = desk.kernel.supervisor.desk.window_of(model)
+    used = steps[-1].usage.get("in", 0) + steps[-1].usage.get("out", 0) if steps else 0
+    turn = session.turn
+    return {
+        "session": session,
+        "model_now": steps[-1].model if steps else model,
+        "window": window,
+        "used": used,
+        "used_percent": min(100, round(100 * used / window)) if window else 0,
+        "touched": touched_in([item for item in items if isinstance(item, CallItem)]),
+        "lineage": list(turn.generations) if turn is not None else [],
+        "runs": sorted(loaded.runs, reverse=True),
+    }
+
+
+def touched_in(calls: list[CallItem]) -> list[Touched]:
+    """Files that were written, the newest first."""
+    found: dict[str, list[CallItem]] = {}
+    for call in calls:
+        if call.kind == "edit" and call.state == "done":
+            found.setdefault(call.target, []).append(call)
+    return [
+        Touched(path, made[-1].run, len(made), all(call.undone for call in made))
+        for path, made in reversed(found.items())
+    ]
+
+
+def models_offered(settings: Settings) -> list[str]:
+    """Those that the settings name: the default, routes, fallbacks, personas' and the embedded planner."""
+    routing = settings.routing
+    named = [
+        settings.model.default,
+        *routing.phases.values(),
+        *routing.personas.values(),
+        *routing.fallbacks,
+        *settings.models,
+        "embedded/planner",
+    ]
+    return list(dict.fromkeys(name for name in named if name))

@@ -1,0 +1,251 @@
+"""Chat: the list of sessions, one conversation live, what it cost and touched.
+
+Guarantees: the page shows the record; what is sent is a plain request with a key of its own, taken
+once. Every session here is the user's own: another's is not found.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from litestar import MediaType, Request, Response, get, post
+from litestar.enums import RequestEncodingType
+from litestar.params import Body, Parameter
+from litestar.response import Redirect
+
+from kernel.directive import Budget
+from kernel.errors import Invalid
+from kernel.handle.persona import active_persona
+from kernel.ids import RunId
+from kernel.persona import load_personas
+from ouroboros import session as words
+from ouroboros.session import Session
+from ouroboros.sessionbook import Making, check_name, create, record
+from ouroboros.workspace import Places, resolve_mounts
+from webui import sse
+from webui.conversations import Conversation, Said
+from webui.desk import Desk
+from webui.navigation import NavItem
+from webui.pages.chat.details import details_of, models_offered
+from webui.pages.chat.drafted import draft_of
+from webui.record import of_session
+from webui.rooms import TURNS_SHOWN
+from webui.transcript import Item
+from webui.view import page, part
+
+NAV = NavItem("Chat", "/chat", "message-square", 10, keys="g c")
+SESSIONS_SHOWN = 60
+
+Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+
+
+@get("/chat", include_in_schema=False)
+async def index(desk: Desk, q: str = "", part_: Annotated[str, Parameter(query="part")] = "") -> Response[Any]:
+    """The newest session; an empty one where there is none."""
+    sessions = await _sessions(desk, q)
+    if part_ == "sessions":
+        return part(desk, "chat/sessions.html", sessions=sessions, q=q, shown="")
+    return Redirect(f"/chat/{sessions[0]['id']}" if sessions else "/chat/new")
+
+
+@post("/chat", include_in_schema=False)
+async def begin(desk: Desk, data: Form) -> Response[str]:
+    """A new session, with its first message."""
+    session = await _make(desk, data)
+    if data.get("text", "").strip():
+        await desk.house.conversations.of(session).say(Said(data["text"], key=data.get("key", "")))
+    return _to(f"/chat/{session.id}")
+
+
+@get("/chat/new", include_in_schema=False)
+async def new(desk: Desk) -> Response[str]:
+    """An empty conversation; the session begins with its first message."""
+    model = await _choices(desk)
+    return page(desk, "chat/empty.html", title="New chat", sessions=await _sessions(desk, ""), q="", shown="", **model)
+
+
+@get("/chat/{session_id:str}", include_in_schema=False)
+async def show(
+    desk: Desk,
+    session_id: str,
+    part_: Annotated[str, Parameter(query="part")] = "",
+    q: str = "",
+    before: int | None = None,
+) -> Response[Any]:
+    """One conversation."""
+    if part_ == "sessions":
+        return part(desk, "chat/sessions.html", sessions=await _sessions(desk, q), q=q, shown=session_id)
+    session = await desk.session(session_id)
+    if part_ == "details":
+        return part(desk, "chat/details.html", **await details_of(desk, session), **await _choices(desk))
+    if part_ == "earlier":
+        return await _earlier(desk, session, before)
+    loaded = await of_session(desk.kernel.journal, session, turns=TURNS_SHOWN)
+    room = await desk.house.rooms.enter(session)
+    items = loaded.page.since(0)
+    return page(
+        desk,
+        "chat/conversation.html",
+        title=title_of(session),
+        session=session,
+        name=title_of(session),
+        sessions=await _sessions(desk, q),
+        q=q,
+        shown=session.id,
+        html=room.drawing.draw(items),
+        after=loaded.page.seq,
+        earlier=_first_turn(items) if loaded.earlier else 0,
+        **await details_of(desk, session),
+        **await _choices(desk),
+    )
+
+
+@get("/chat/{session_id:str}/events", include_in_schema=False)
+async def events(desk: Desk, request: Request[Any, Any, Any], session_id: str, after: int = 0) -> sse.EventAnswer:
+    """The conversation as it goes on after an entry."""
+    session = await desk.session(session_id)
+    room = await desk.house.rooms.enter(session)
+    since = sse.last_id(request.headers.get("last-event-id"))
+
+    async def write(put: sse.Put) -> None:
+        async with room.viewing(after if since is None else since) as viewer:
+            while True:
+                await put(await viewer.next())
+
+    return sse.EventAnswer(write)
+
+
+@post("/chat/{session_id:str}/say", include_in_schema=False, status_code=202)
+async def say(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
+    """A message: begins a turn, answers, steers the agent at work, or waits (`queue`)."""
+    talk = await _talk(desk, session_id)
+    said = Said(data.get("text", ""), key=data.get("key", "")[:64])
+    if not said.text.strip():
+        raise Invalid("the message is empty", remedy="write something")
+    return {"became": await talk.say(said, queue=data.get("queue") == "1")}
+
+
+@post("/chat/{session_id:str}/unqueue", include_in_schema=False, status_code=200)
+async def unqueue(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
+    """Take a waiting message back into the composer."""
+    number = data.get("number", "")
+    return {"text": (await _talk(desk, session_id)).unqueue(int(number) if number.isdigit() else -1).text}
+
+
+@post("/chat/{session_id:str}/stop", include_in_schema=False, status_code=204)
+async def stop(desk: Desk, session_id: str) -> None:
+    """End the turn with its agent and every process of it."""
+    await (await _talk(desk, session_id)).stop()
+
+
+@post("/chat/{session_id:str}/resume", include_in_schema=False, status_code=204)
+async def resume(desk: Desk, session_id: str) -> None:
+    """Go on with a turn that was interrupted or paused."""
+    (await _talk(desk, session_id)).resume()
+
+
+@post("/chat/{session_id:str}/draft", include_in_schema=False, status_code=204)
+async def confirm(desk: Desk, session_id: str, data: Form) -> None:
+    """Accept the draft as it stands in the form, or decline it."""
+    talk = await _talk(desk, session_id)
+    spec = talk.draft.spec
+    talk.confirm(None if data.get("answer") == "decline" or spec is None else draft_of(spec, data))
+
+
+@post("/chat/{session_id:str}/answer", include_in_schema=False, status_code=204)
+async def answer(desk: Desk, session_id: str, data: Form) -> None:
+    """What an agent asked for."""
+    await desk.session(session_id)
+    run = await desk.run(data.get("run", ""))
+    desk.house.asker.answer(RunId(run.run), data.get("text", ""))
+
+
+@post("/chat/{session_id:str}/change", include_in_schema=False, status_code=204)
+async def change(desk: Desk, session_id: str, data: Form) -> None:
+    """Persona, model and approval mode: from the next turn on."""
+    known = {"persona", "model", "approve"}
+    changes = {key: value for key, value in data.items() if key in known}
+    if changes.get("model"):
+        desk.kernel.supervisor.desk.provider_of(changes["model"])
+    if changes.get("persona"):
+        _check_persona(desk, changes["persona"])
+    await (await _talk(desk, session_id)).change(changes)
+
+
+@post("/chat/{session_id:str}/rename", include_in_schema=False, status_code=204)
+async def rename(desk: Desk, session_id: str, data: Form) -> None:
+    name = data.get("name", "").strip()
+    check_name(name)
+    session = (await _talk(desk, session_id)).session
+    await record(desk.kernel.journal, session, words.RENAMED, {"name": name})
+
+
+def title_of(session: Session) -> str:
+    """Its name, else the beginning of its first message."""
+    opening = session.turns[0].message if session.turns else ""
+    return session.name or " ".join(opening.split())[:80] or "New session"
+
+
+async def _earlier(desk: Desk, session: Session, before: int | None) -> Response[str]:
+    loaded = await of_session(desk.kernel.journal, session, turns=TURNS_SHOWN, before=before)
+    room = await desk.house.rooms.enter(session)
+    items = loaded.page.since(0)
+    earlier = _first_turn(items) if loaded.earlier else 0
+    return part(desk, "chat/earlier.html", session=session, html=room.drawing.draw(items), earlier=earlier)
+
+
+def _first_turn(items: list[Item]) -> int:
+    return min((item.turn for item in items if item.turn), default=0)
+
+
+async def _talk(desk: Desk, session_id: str) -> Conversation:
+    return desk.house.conversations.of(await desk.session(session_id))
+
+
+async def _sessions(desk: Desk, q: str) -> list[dict[str, Any]]:
+    where = {"owner": desk.user.principal}
+    rows = await desk.kernel.journal.rows("sessions", where, order="updated_us", descending=True, limit=SESSIONS_SHOWN)
+    wanted = q.casefold()
+    busy = set(desk.house.conversations.busy_ids(desk.user.principal))
+    return [
+        {**row, "title": row["name"] or row["opening"] or "New session", "busy": row["id"] in busy}
+        for row in rows
+        if row["status"] == "active" and wanted in f"{row['name']} {row['opening']}".casefold()
+    ]
+
+
+async def _choices(desk: Desk) -> dict[str, Any]:
+    personas = [one for one in load_personas(desk.kernel.settings.home).values() if one.enabled]
+    return {"personas": personas, "models": models_offered(desk.kernel.settings)}
+
+
+async def _make(desk: Desk, data: dict[str, str]) -> Session:
+    settings = desk.kernel.settings
+    cycle = settings.cycle
+    persona = data.get("persona", "") or await active_persona(desk.kernel.journal, settings.persona.default)
+    if persona:
+        _check_persona(desk, persona)
+    money = None if cycle.session_usd_max is None else round(cycle.session_usd_max * 1_000_000)
+    places = Places(cwd=desk.house.workspace(desk.user), user_home=Path.home(), kernel_home=settings.home)
+    making = Making(
+        owner=desk.user.principal,
+        mounts=resolve_mounts((), places, directory=places.cwd, workspace=data.get("workspace", "")),
+        model=data.get("model", ""),
+        persona=persona,
+        budget=Budget(tokens_max=cycle.session_tokens_max, micro_usd_max=money),
+    )
+    return await create(desk.kernel.journal, making, desk.kernel.clock.now_us())
+
+
+def _check_persona(desk: Desk, name: str) -> None:
+    if name not in {one.id for one in load_personas(desk.kernel.settings.home).values() if one.enabled}:
+        raise Invalid(f"there is no persona {name!r}", remedy="the page of personas lists them")
+
+
+def _to(path: str) -> Response[str]:
+    """Where a form leads: htmx goes there by itself, a plain form is redirected."""
+    return Response("", status_code=200, media_type=MediaType.HTML, headers={"HX-Redirect": path})
+
+
+ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, answer, change, rename]
