@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
@@ -29,9 +29,9 @@ _encode = json.JSONEncoder(
 ).encode
 
 # The C encoder differs from RFC 8785 in four things: how floats look, integers beyond 2^53,
-# the order of keys beyond U+D7FF (code points, not UTF-16 units), and lone surrogates. A compact
-# text shows each of them to this pattern; a match inside a string only costs the slow path.
-_DOUBTFUL: Final = re.compile("[\ud800-\U0010ffff]|[\\[:,]-?(?:[0-9]{17}|9[0-9]{15}|[0-9]+[.eE])")
+# the order of keys beyond U+D7FF (code points, not UTF-16 units), and lone surrogates. The first two
+# are told by the values' types, at a cost that no text's length adds to; the others by the text.
+_DOUBTFUL: Final = re.compile("[\ud800-\U0010ffff]")
 
 
 def canonical(value: JsonObject) -> bytes:
@@ -43,12 +43,33 @@ def canonical(value: JsonObject) -> bytes:
     what is no JSON at all.
     """
     try:
-        text = _encode(value)
-        if _DOUBTFUL.search(text) is None:
-            return text.encode()
-    except (TypeError, ValueError, RecursionError):
+        if _plain(value.values()):
+            text = _encode(value)
+            if text.isascii() or _DOUBTFUL.search(text) is None:
+                return text.encode()
+    except (AttributeError, TypeError, ValueError, RecursionError):
         pass  # The exact path finds out what is wrong, or encodes what the C encoder cannot.
     return exact(value)
+
+
+def _plain(values: Iterable[object]) -> bool:
+    """Whether all of them are of the very types that the C encoder writes canonically."""
+    for value in values:
+        kind = type(value)
+        if kind is str or kind is bool or value is None:
+            continue
+        if kind is int:
+            if not -INTEGER_MAX <= cast("int", value) <= INTEGER_MAX:
+                return False
+        elif kind is dict:
+            if not _plain(cast("dict[str, object]", value).values()):
+                return False
+        elif kind is list or kind is tuple:
+            if not _plain(cast("Sequence[object]", value)):
+                return False
+        else:
+            return False
+    return True
 
 
 def exact(value: JsonValue) -> bytes:
