@@ -178,10 +178,10 @@ def _held(handle: int, inner: str) -> Held:
             f"{inner} has {status.st_size} bytes, more than {FILE_BYTES_MAX}",
             remedy="read a part of it with `exec`, e.g. head, tail or sed -n",
         )
-    with os.fdopen(handle, "rb", closefd=False) as file:
-        # As much as it has: room for the most that is allowed would be taken from the system at every read.
-        content = file.read(status.st_size + 1)
-        if len(content) > status.st_size:  # It grew since, or tells no size, as files of the system do.
+    # As much as it has: room for the most that is allowed would be taken from the system at every read.
+    content = os.read(handle, status.st_size + 1)
+    if len(content) != status.st_size:  # It changed since, or tells no size, as files of the system do.
+        with os.fdopen(handle, "rb", closefd=False) as file:
             content += file.read(FILE_BYTES_MAX + 1 - len(content))
     if len(content) > FILE_BYTES_MAX:
         raise LimitExceeded(f"{inner} grew beyond {FILE_BYTES_MAX} bytes", remedy="read a part of it with `exec`")
