@@ -85,7 +85,10 @@ class Lane:
     async def slot(self, tokens: int) -> AsyncGenerator[None]:
         """A place for one request of about this many tokens; waits for it."""
         token = object()
-        await self._places.acquire_on_behalf_of(token)
+        try:
+            self._places.acquire_on_behalf_of_nowait(token)
+        except anyio.WouldBlock:
+            await self._places.acquire_on_behalf_of(token)
         try:
             await self._afford(tokens)
             yield

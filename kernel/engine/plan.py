@@ -246,16 +246,17 @@ class Plan:
         self.health.cool(step.key, failure, now_s)
 
     def _other_key(self, step: Try, now_s: float) -> bool:
-        gates = self._gates(step.model, now_s)
+        gates = self._gates(step.model, self._keys(step.model), now_s)
         return any(gate.key != step.key.id and gate.free_at_s <= now_s for gate in gates.gates)
 
     def _choose(self, now_s: float) -> Step:
         self._left = [model for model in self._left if self._ends_at_s.get(model, now_s + 1) > now_s]
-        among = [self._gates(model, now_s) for model in self._left]
+        keys = {model: self._keys(model) for model in self._left}
+        among = [self._gates(model, keys[model], now_s) for model in self._left]
         found = decide(among, now_s)
         for one in among:
             if isinstance(found, Chosen) and one.model == found.model:
-                key = next(key for key in self._keys(found.model) if key.id == found.key)
+                key = next(key for key in keys[found.model] if key.id == found.key)
                 return self._try(found.model, key, now_s)
             if one.gates:
                 self._notes.setdefault(one.model, one.gates[0].why)
@@ -291,9 +292,9 @@ class Plan:
         )
         return self._open
 
-    def _gates(self, model: str, now_s: float) -> Candidate:
-        """The keys of the model that this plan may still use."""
-        gates = [self.health.gate(model, key, now_s) for key in self._keys(model) if self._usable(model, key)]
+    def _gates(self, model: str, keys: Sequence[Key], now_s: float) -> Candidate:
+        """Those of the model's keys that this plan may still use."""
+        gates = [self.health.gate(model, key, now_s) for key in keys if self._usable(model, key)]
         return Candidate(model, tuple(gates))
 
     def _usable(self, model: str, key: Key) -> bool:
