@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from kernel.errors import Conflict, Invalid, JournalDown, OxiosError, QueueFull, Unavailable
+from kernel.errors import Conflict, Invalid, JournalDown, NotFound, OxiosError, QueueFull, Unavailable
 from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject, JsonValue
@@ -25,16 +25,16 @@ from kernel.runtime.text import cut_bytes
 from kernel.settings import Settings
 from ouroboros import session as words
 from ouroboros.assess import Assess, Clarify, Conversation, Task, numbered
-from ouroboros.crystallize import Crystallize, verbatim
+from ouroboros.crystallize import Crystallize, shown
 from ouroboros.evolve import Bounds, best, evolves
 from ouroboros.execute import Kernel as RunsKernel
 from ouroboros.judge import Judge
 from ouroboros.nodes import KernelModel, Node
-from ouroboros.phases import Accepting, Confirm, Evolving, Execute, Person, Reviewing, seed_of, spent_of
+from ouroboros.phases import Accepting, Assessing, Confirm, Decided, Evolving, Execute, Person, Reviewing, spent_of
 from ouroboros.review import needs_review
-from ouroboros.seed import GOAL_CHARS_MAX
-from ouroboros.session import OPEN, REPLIED, Session, Turn, TurnStatus
-from ouroboros.sessionbook import record
+from ouroboros.seed import GOAL_CHARS_MAX, SeedSpec
+from ouroboros.session import OPEN, Session, Turn, TurnStatus
+from ouroboros.sessionbook import catch_up, record
 from ouroboros.verdict import Verdict
 
 REPLY_BYTES_MAX: Final = 64 * 1024
@@ -92,7 +92,8 @@ class Cycle:
 
     kernel: Kernel
     session: Session
-    person: Person = field(default_factory=Accepting)
+    person: Person | None = field(default_factory=Accepting)
+    """Who accepts drafts; with None a draft waits, on record, until somebody decides (`decide`)."""
     busy: bool = False
     _opened: bool = False
     _spoken: str = ""
@@ -106,26 +107,48 @@ class Cycle:
         Raises: Invalid (empty, too long); Conflict (a turn is under way); JournalDown.
         """
         _check(message)
+        await self._catch_up()
         turn = self.session.turn
         given: dict[str, JsonValue] = {"key": key} if key else {}
-        if turn is not None and turn.status == "waiting":
+        if turn is not None and turn.status == "waiting" and turn.draft is None:
             answer = {"turn": turn.number, "as": "answer", "role": "user", "text": message}
             await self._record(words.MESSAGE, {**answer, **given})
             return await self._turn()
-        if turn is not None and turn.status in OPEN:
+        if turn is not None and turn.status in {*OPEN, "waiting"}:
             await self.stop(f"left at {turn.phase or 'its begin'} for a new message")
-        number = len(self.session.turns) + 1
+        number = self.session.next_number
         said: dict[str, JsonValue] = {"turn": number, "as": "goal", "role": "user", "text": message, **given}
         await self._record(words.MESSAGE, {**said, "context": context} if context else said)
         return await self._turn()
 
     async def resume(self) -> TurnResult | None:
         """Go on with a turn that was interrupted or paused; None where there is none."""
+        await self._catch_up()
         turn = self.session.turn
         return await self._turn() if turn is not None and turn.status in OPEN else None
 
+    async def retry(self) -> TurnResult:
+        """Try the phase again that a turn failed at. Raises: Conflict, where it failed at none; JournalDown."""
+        await self._catch_up()
+        turn = self.session.turn
+        if turn is None or turn.status not in {*OPEN, "failed"} or not next_phase(turn, self._bounds()):
+            raise Conflict("the newest turn stands at no phase that could be tried again", remedy="send a message")
+        return await self._turn()
+
+    async def decide(self, spec: SeedSpec | None) -> TurnResult:
+        """Go on with the draft that waits, as it is given; with None it is not carried out.
+
+        Raises: Conflict, where none waits; JournalDown.
+        """
+        await self._catch_up()
+        turn = self.session.turn
+        if turn is None or turn.status != "waiting" or turn.draft is None:
+            raise Conflict("no draft waits for a decision", remedy="somebody may have decided already")
+        return await self._turn(Decided(spec))
+
     async def stop(self, note: str) -> None:
         """End the turn as it is, with its run if that is live. Raises: JournalDown."""
+        await self._catch_up()
         turn = self.session.turn
         if turn is None or turn.status not in {*OPEN, "waiting"}:
             return
@@ -156,14 +179,14 @@ class Cycle:
             note=turn.note,
         )
 
-    async def _turn(self) -> TurnResult:
+    async def _turn(self, person: Person | None = None) -> TurnResult:
         if self.busy:
             raise Conflict("a turn of this session is under way", remedy="wait for it, steer it, or stop it")
         self.busy = True
         end = self.kernel.journal.subscribe(self._hear)
         try:
             await self._open_budget()
-            return await self._phases()
+            return await self._phases(person or self.person)
         except (JournalDown, QueueFull):
             raise
         except OxiosError as error:
@@ -174,10 +197,12 @@ class Cycle:
             end()
             self.busy = False
 
-    async def _phases(self) -> TurnResult:
+    async def _phases(self, person: Person | None) -> TurnResult:
         turn = self.session.turns[-1]
         while phase := next_phase(turn, self._bounds()):
-            await self._phase(self._node(phase, turn))
+            if phase == "confirm" and person is None:
+                return await self._wait_for_a_decision(turn)
+            await self._phase(self._node(phase, turn, person or Accepting()))
             if turn.status == "waiting" and isinstance(turn.assessment, Clarify):
                 return self._asking(turn.assessment)
             if turn.current is not None and turn.current.status == "paused":
@@ -187,7 +212,7 @@ class Cycle:
 
     async def _phase(self, node: Node[Any, Any]) -> None:
         """One phase, begun and ended in the stream. Raises: OxiosError, recorded too."""
-        number = len(self.session.turns)
+        number = self.session.turns[-1].number
         about: dict[str, JsonValue] = {"turn": number, "phase": node.phase}
         await self._record(words.STARTED, about)
         started_s = self.kernel.clock.monotonic_s()
@@ -203,20 +228,20 @@ class Cycle:
         took_ms = round((self.kernel.clock.monotonic_s() - started_s) * 1000)
         await self._record(words.FINISHED, {**about, "ok": True, "ms": took_ms, "result": result})
 
-    def _node(self, phase: str, turn: Turn) -> Node[Any, Any]:
+    def _node(self, phase: str, turn: Turn, person: Person) -> Node[Any, Any]:
         now_us: Callable[[], int] = self.kernel.clock.now_us
         persona = self._persona()
         prompt = persona.system_prompt if persona else ""
         rounds_max = self.kernel.settings.cycle.clarify_rounds_max
         match phase:
             case "assess":
-                return _Seeding(
+                return Assessing(
                     Assess(self.model(phase), lambda: self.session.ask(prompt), rounds_max), self.session, now_us
                 )
             case "crystallize":
                 return Crystallize(self.model(phase), lambda: self.session.ask(prompt))
             case "confirm":
-                return Confirm(self.person, self.session, turn, now_us)
+                return Confirm(person, self.session, turn, now_us)
             case "execute":
                 return Execute(self.kernel, self.session, turn.generations[-1], persona, self._context(turn))
             case "review":
@@ -274,7 +299,7 @@ class Cycle:
 
     async def _reply(self, text: str, status: TurnStatus, note: str = "", more: JsonObject | None = None) -> None:
         payload: dict[str, JsonValue] = {
-            "turn": len(self.session.turns),
+            "turn": self.session.turns[-1].number,
             "as": "reply",
             "role": "assistant",
             "text": cut_bytes(text, REPLY_BYTES_MAX),
@@ -284,6 +309,21 @@ class Cycle:
         await self._record(words.MESSAGE, {**payload, **(more or {})})
         self._spoken = text
 
+    async def _wait_for_a_decision(self, turn: Turn) -> TurnResult:
+        """The draft is shown, and stands in the stream until somebody decides."""
+        assert turn.draft is not None, "a draft waits where there is one"
+        if turn.status != "waiting":
+            asked = {"turn": turn.number, "as": "question", "role": "assistant", "text": shown(turn.draft)}
+            await self._record(words.MESSAGE, asked)
+        return TurnResult(self.session.id, turn.number, "waiting", shown(turn.draft), "confirm")
+
+    async def _catch_up(self) -> None:
+        """What others recorded in the session since. Raises: NotFound, where it was deleted."""
+        if not self.busy:
+            await catch_up(self.kernel.journal, self.session)
+        if self.session.deleted:
+            raise NotFound(f"there is no session {self.session.id!r}", remedy="`oxios sessions restore` brings it back")
+
     def _asking(self, asked: Clarify) -> TurnResult:
         turn = self.session.turns[-1]
         return TurnResult(self.session.id, turn.number, "waiting", numbered(asked.questions), "clarify")
@@ -292,9 +332,9 @@ class Cycle:
         await record(self.kernel.journal, self.session, kind, payload)
 
     def _hear(self, entries: tuple[Entry, ...]) -> None:
-        """What models answered to the phases is written by the kernel; its cost belongs to the session."""
+        """What models answered to the phases is written by the kernel; names and models may be changed by others."""
         for entry in entries:
-            if entry.stream == self.session.id and entry.kind == REPLIED:
+            if entry.stream == self.session.id:
                 self.session.apply_entry(entry)
 
     async def _run_of(self, seed: str) -> RunId | None:
@@ -313,29 +353,6 @@ class Cycle:
         }
         await self.kernel.handle(self.session.owner, run=self.session.id).call("budget.open", arguments)
         self._opened = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Seeding:
-    """Assess, and for a trivial task the Seed at once: the message, word for word."""
-
-    assess: Assess
-    session: Session
-    now_us: Callable[[], int]
-    phase: str = "assess"
-
-    async def prep(self) -> Any:
-        return await self.assess.prep()
-
-    async def exec(self, inputs: Any) -> Any:
-        return await self.assess.exec(inputs)
-
-    async def post(self, inputs: Any, outcome: Any) -> JsonObject:
-        result = await self.assess.post(inputs, outcome)
-        if isinstance(outcome, Task) and outcome.scope == "trivial":
-            seed = seed_of(verbatim(inputs), self.session, self.now_us())
-            return {**result, "seed": seed.payload()}
-        return result
 
 
 def review_notes(verdict: Verdict | None) -> str:

@@ -16,6 +16,7 @@ from typing import Protocol
 from kernel.clock import Clock
 from kernel.directive import Directive, ExecEnv, Mount
 from kernel.errors import Invalid, NotFound
+from kernel.gate.request import Cost
 from kernel.ids import Principal, RunId
 from kernel.journal.appender import Appender
 from kernel.journal.entry import Entry
@@ -46,6 +47,8 @@ class RunOutcome(Protocol):
     def usage(self) -> Usage: ...
     @property
     def cost_micro_usd(self) -> int: ...
+    @property
+    def spent(self) -> Cost: ...
     @property
     def owner(self) -> Principal: ...
     @property

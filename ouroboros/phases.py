@@ -1,4 +1,6 @@
-"""The phases whose door is not a model: confirm asks a person, execute runs an agent, review looks, evolve writes.
+"""The phases as a session goes through them: assess, and those whose door is not a model alone.
+
+Confirm asks a person, execute runs an agent, review looks, evolve writes.
 
 Guarantees: a phase that is begun again finds what it began before: a Seed has one run, whichever
 process started it, and a run is reviewed once.
@@ -10,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from kernel.errors import Conflict
 from kernel.ids import RunId
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.persona import Persona
+from ouroboros.assess import Assess, Task
+from ouroboros.crystallize import verbatim
 from ouroboros.evolve import Bounds, evolve, evolves
 from ouroboros.execute import Commission, Kernel, RunOutcome, begin, review
 from ouroboros.judge import Judge
@@ -24,6 +28,29 @@ from ouroboros.session import Generation, Session, Turn
 from ouroboros.verdict import Verdict
 
 _GOES_ON: Final = frozenset({"paused", "running"})
+
+
+@dataclass(frozen=True, slots=True)
+class Assessing:
+    """Assess, and for a trivial task the Seed at once: the message, word for word."""
+
+    assess: Assess
+    session: Session
+    now_us: Callable[[], int]
+    phase: str = "assess"
+
+    async def prep(self) -> Any:
+        return await self.assess.prep()
+
+    async def exec(self, inputs: Any) -> Any:
+        return await self.assess.exec(inputs)
+
+    async def post(self, inputs: Any, outcome: Any) -> JsonObject:
+        result = await self.assess.post(inputs, outcome)
+        if isinstance(outcome, Task) and outcome.scope == "trivial":
+            seed = seed_of(verbatim(inputs), self.session, self.now_us())
+            return {**result, "seed": seed.payload()}
+        return result
 
 
 class Person(Protocol):
@@ -39,6 +66,16 @@ class Accepting:
 
     async def confirm(self, draft: SeedSpec) -> SeedSpec | None:
         return draft
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Somebody decided before they were asked."""
+
+    spec: SeedSpec | None
+
+    async def confirm(self, draft: SeedSpec) -> SeedSpec | None:  # noqa: ARG002 -- what was decided is of this draft
+        return self.spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +163,7 @@ class Execute:
 
 
 def spent_of(state: RunOutcome) -> JsonObject:
-    tokens = state.usage.input_tokens + state.usage.output_tokens
-    return {"tokens": tokens, "micro_usd": state.cost_micro_usd}
+    return {"tokens": state.spent.tokens, "micro_usd": state.spent.micro_usd}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from kernel.journal.projection import Projector
-from ouroboros import seedbook, sessionbook
+from ouroboros import seedbook, sessionrows
 
-PROJECTORS: Final[Mapping[str, Projector]] = {**seedbook.PROJECTORS, **sessionbook.PROJECTORS}
+PROJECTORS: Final[Mapping[str, Projector]] = {**seedbook.PROJECTORS, **sessionrows.PROJECTORS}

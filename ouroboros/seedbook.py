@@ -27,11 +27,11 @@ async def record_seed(journal: Appender, seed: Seed, by: Principal, source: str)
     await journal.append(Draft(by, SYSTEM_STREAM, CREATED, payload))
 
 
-async def read_stream(journal: Reader, stream: str, kind: str | None = None) -> list[Entry]:
-    """Every entry of a stream, oldest first."""
+async def read_stream(journal: Reader, stream: str, kind: str | None = None, after: int = 0) -> list[Entry]:
+    """Every entry of a stream, oldest first; those after the one numbered `after`."""
     entries: list[Entry] = []
     while True:
-        page = await journal.read(stream=stream, kind=kind, after=entries[-1].seq if entries else 0, limit=_PAGE)
+        page = await journal.read(stream=stream, kind=kind, after=entries[-1].seq if entries else after, limit=_PAGE)
         entries.extend(page)
         if len(page) < _PAGE:
             return entries

@@ -1,8 +1,9 @@
 """A session: a conversation of many turns, as a fold over its journal stream.
 
-Guarantees: the state is a function of the stream's entries alone; the live cycle applies each entry
-it appends through the same `apply` that a restart uses. So a turn that a crash cut off goes on at
-the phase it was in, with what was settled before.
+Guarantees: the state is a function of the stream's entries, and of the turns it was forked with; the
+live cycle applies each entry through the same `apply_entry` that a restart uses, each once. So a turn
+that a crash cut off goes on at the phase it was in, with what was settled before. What was erased
+leaves a gap, and the rest stands.
 What this does not do: know what its runs did. They have streams of their own, and are named here.
 
 Source: RFC-0013.
@@ -17,7 +18,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from kernel.directive import Budget, Mount
 from kernel.ids import KERNEL, Principal, RunId
 from kernel.journal.entry import Entry
-from kernel.jsontypes import JsonObject
+from kernel.runtime.spending import Spending
 from ouroboros.assess import Ask, Assessment, Clarify, Conversation, Round, Task, assessment_of
 from ouroboros.seed import Seed, SeedSpec
 from ouroboros.verdict import Verdict
@@ -26,10 +27,12 @@ CREATED: Final = "session.created"
 CHANGED: Final = "session.changed"
 RENAMED: Final = "session.renamed"
 ARCHIVED: Final = "session.archived"
+PINNED: Final = "session.pinned"
+DELETED: Final = "session.deleted"
+REWOUND: Final = "session.rewound"
 MESSAGE: Final = "session.message"
 STARTED: Final = "phase.started"
 FINISHED: Final = "phase.finished"
-REPLIED: Final = "model.reply"
 
 HISTORY_TURNS_MAX: Final = 20
 HISTORY_CHARS_MAX: Final = 3_000
@@ -38,6 +41,8 @@ _TURN_CHARS_MAX: Final = 700
 TurnStatus: TypeAlias = Literal["open", "waiting", "paused", "done", "declined", "stopped", "failed"]
 OPEN: Final = frozenset({"open", "paused"})
 """A turn that `resume` goes on with."""
+ERASED: Final = "[erased]"
+"""What is shown in place of a message whose entry has lost its content."""
 
 
 @dataclass(slots=True)
@@ -74,15 +79,28 @@ class Turn:
     note: str = ""
     best: int = 0
     """Which generation the reply is of."""
+    ended_seq: int = 0
+    """The entry that ended it; 0 until then."""
 
     @property
     def current(self) -> Generation | None:
         return self.generations[-1] if self.generations else None
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a session was forked from: the turns up to `turn`, as they were at entry `seq`."""
+
+    session: RunId
+    turn: int
+    seq: int
+    depth: int = 1
+    """How many forks lie between it and a session that is none."""
+
+
 @dataclass(slots=True)
 class Session:
-    """Where a session stands. Only `apply` changes it."""
+    """Where a session stands. Only `apply_entry` changes it."""
 
     id: RunId
     owner: Principal = KERNEL
@@ -96,34 +114,61 @@ class Session:
     created_us: int = 0
     updated_us: int = 0
     turns: list[Turn] = field(default_factory=list[Turn])
-    tokens: int = 0
-    """Spent by phases and by runs that ended."""
-    micro_usd: int = 0
+    spending: Spending = field(default_factory=Spending)
+    """Of its phases."""
+    runs: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Tokens and micro-dollars of its runs that ended."""
     keys: set[str] = field(default_factory=set[str])
     """Of messages whose sender gave one: sent again, they are known."""
 
-    def apply_entry(self, entry: Entry) -> None:
-        if entry.payload is not None:
-            self.apply(entry.kind, entry.payload, entry.time_us)
+    pinned: bool = False
+    deleted: bool = False
+    """Out of every list and search, until it is restored."""
+    origin: Origin | None = None
+    superseded: list[Turn] = field(default_factory=list[Turn])
+    """Turns that were rewound, oldest first: they count for nothing any more."""
+    seq: int = field(default=0, compare=False)
+    """The newest entry of the stream that is folded in."""
 
-    def apply(self, kind: str, payload: JsonObject, time_us: int) -> None:
-        """Fold one entry in; other kinds change nothing."""
-        handler = _HANDLERS.get(kind)
+    def apply_entry(self, entry: Entry) -> None:
+        """Fold one entry in, unless it is already; kinds of others change nothing."""
+        if entry.seq <= self.seq:
+            return
+        self.seq = entry.seq
+        if entry.payload is None:
+            return
+        self.spending.apply(entry.kind, entry.payload)
+        handler = _HANDLERS.get(entry.kind)
         if handler is not None:
-            self.updated_us = time_us
-            handler(self, cast("Mapping[str, Any]", payload))
+            self.updated_us = entry.time_us
+            handler(self, cast("Mapping[str, Any]", entry.payload))
 
     @property
     def turn(self) -> Turn | None:
         return self.turns[-1] if self.turns else None
 
     @property
+    def next_number(self) -> int:
+        return self.turns[-1].number + 1 if self.turns else 1
+
+    @property
     def workspace(self) -> str:
         return self.mounts[0].path if self.mounts else ""
 
-    def charge(self, spent: Mapping[str, int]) -> None:
-        self.tokens += spent.get("tokens", 0)
-        self.micro_usd += spent.get("micro_usd", 0)
+    @property
+    def tokens(self) -> int:
+        """Spent by phases and by runs that ended."""
+        return self.spending.total.tokens + sum(tokens for tokens, _ in self.runs.values())
+
+    @property
+    def micro_usd(self) -> int:
+        return self.spending.total.micro_usd + sum(money for _, money in self.runs.values())
+
+    def charge(self, payload: Mapping[str, Any]) -> None:
+        """What a run had spent when this was recorded; said again, it replaces what was said before."""
+        if "spent" in payload:
+            spent = payload["spent"]
+            self.runs[payload["run"]] = (spent["tokens"], spent["micro_usd"])
 
     def ask(self, persona_prompt: str = "") -> Ask:
         """The newest turn as it is assessed and drafted from."""
@@ -141,9 +186,9 @@ class Session:
         return "\n".join(reversed(told))
 
 
-def fold(session: RunId, entries: Iterable[Entry]) -> Session:
-    """The state after `entries`, oldest first."""
-    state = Session(session)
+def fold(session: RunId, entries: Iterable[Entry], turns: Iterable[Turn] = ()) -> Session:
+    """The state after `entries`, oldest first; `turns` are those it was forked with."""
+    state = Session(session, turns=list(turns))
     for entry in entries:
         state.apply_entry(entry)
     return state
@@ -155,6 +200,8 @@ def _created(session: Session, payload: Mapping[str, Any]) -> None:
     session.mounts = tuple(Mount(**item) for item in payload["mounts"])
     session.budget = Budget(**payload.get("budget", {}))
     session.created_us = session.updated_us
+    if origin := payload.get("origin"):
+        session.origin = Origin(RunId(origin["session"]), origin["turn"], origin["seq"], origin["depth"])
     _changed(session, payload)
 
 
@@ -172,6 +219,28 @@ def _archived(session: Session, payload: Mapping[str, Any]) -> None:
     session.archived = bool(payload["archived"])
 
 
+def _pinned(session: Session, payload: Mapping[str, Any]) -> None:
+    session.pinned = bool(payload["pinned"])
+
+
+def _deleted(session: Session, payload: Mapping[str, Any]) -> None:
+    session.deleted = bool(payload["deleted"])
+
+
+def _rewound(session: Session, payload: Mapping[str, Any]) -> None:
+    kept = [turn for turn in session.turns if turn.number <= payload["turn"]]
+    session.superseded += session.turns[len(kept) :]
+    session.turns = kept
+
+
+def _turn_of(session: Session, payload: Mapping[str, Any]) -> Turn:
+    """The turn that an entry is of; one of erased words, where what began it is gone."""
+    number = payload["turn"]
+    if not session.turns or session.turns[-1].number < number:
+        session.turns.append(Turn(number, ERASED))
+    return session.turns[-1]
+
+
 def _message(session: Session, payload: Mapping[str, Any]) -> None:
     text = payload["text"]
     if key := payload.get("key"):
@@ -180,35 +249,32 @@ def _message(session: Session, payload: Mapping[str, Any]) -> None:
         case "goal":
             session.turns.append(Turn(payload["turn"], text, payload.get("context", "")))
         case "answer":
-            turn = session.turns[-1]
+            turn = _turn_of(session, payload)
             asked = turn.assessment.questions if isinstance(turn.assessment, Clarify) else ()
             turn.rounds.append(Round(asked, text))
             turn.assessment, turn.status = None, "open"
         case "reply":
-            turn = session.turns[-1]
+            turn = _turn_of(session, payload)
             turn.reply, turn.status = text, payload["status"]
+            turn.ended_seq = 0 if turn.status in OPEN else session.seq
             turn.note, turn.best = payload.get("note", ""), payload.get("generation", 0)
-            session.charge(payload.get("spent", {}))
+            session.charge(payload)
+        case "question":
+            _turn_of(session, payload).status = "waiting"
         case _:
             return  # What was said to a run under way stands in that run's stream.
 
 
 def _phase_started(session: Session, payload: Mapping[str, Any]) -> None:
-    session.turns[-1].phase = payload["phase"]
-    if session.turns[-1].status == "paused":
-        session.turns[-1].status = "open"
+    turn = _turn_of(session, payload)
+    turn.phase = payload["phase"]
+    turn.status, turn.ended_seq = "open", 0
 
 
 def _phase_finished(session: Session, payload: Mapping[str, Any]) -> None:
     if payload["ok"]:
-        _PHASES[payload["phase"]](session.turns[-1], payload["result"])
-        session.charge(payload["result"].get("spent", {}))
-
-
-def _replied(session: Session, payload: Mapping[str, Any]) -> None:
-    usage = payload.get("usage", {})
-    session.tokens += usage.get("in", 0) + usage.get("out", 0)
-    session.micro_usd += payload.get("micro_usd", 0)
+        _PHASES[payload["phase"]](_turn_of(session, payload), payload["result"])
+        session.charge(payload["result"])
 
 
 def _assessed(turn: Turn, result: Mapping[str, Any]) -> None:
@@ -234,14 +300,14 @@ def _confirmed(turn: Turn, result: Mapping[str, Any]) -> None:
 
 
 def _executed(turn: Turn, result: Mapping[str, Any]) -> None:
-    current = turn.generations[-1]
-    current.run, current.status, current.note = result["run"], result["status"], result["note"]
+    if turn.current is not None:  # Its Seed may have been erased from here.
+        turn.current.run, turn.current.status, turn.current.note = result["run"], result["status"], result["note"]
 
 
 def _reviewed(turn: Turn, result: Mapping[str, Any]) -> None:
-    current = turn.generations[-1]
-    current.reviewed = True
-    current.verdict = Verdict.read(result["verdict"]) if result.get("verdict") else None
+    if turn.current is not None:
+        turn.current.reviewed = True
+        turn.current.verdict = Verdict.read(result["verdict"]) if result.get("verdict") else None
 
 
 def _evolved(turn: Turn, result: Mapping[str, Any]) -> None:
@@ -266,8 +332,10 @@ _HANDLERS: Final = {
     CHANGED: _changed,
     RENAMED: _renamed,
     ARCHIVED: _archived,
+    PINNED: _pinned,
+    DELETED: _deleted,
+    REWOUND: _rewound,
     MESSAGE: _message,
     STARTED: _phase_started,
     FINISHED: _phase_finished,
-    REPLIED: _replied,
 }

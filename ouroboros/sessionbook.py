@@ -1,7 +1,8 @@
-"""Sessions on record: made, found by name or id, listed, searched; the table `sessions` lists them.
+"""Sessions on record: made, found by name or id, listed in pages, searched.
 
-Guarantees: a session is its stream in the journal and nothing else; a person finds their own only.
-Names need not be unique: of several the newest that is not archived is meant.
+Guarantees: a session is its stream in the journal, with the turns it was forked with; a person finds
+their own only, and deleted ones only where they ask for them. Names need not be unique: of several the
+newest that is not archived is meant.
 
 Source: RFC-0013.
 """
@@ -9,34 +10,53 @@ Source: RFC-0013.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, cast
+from typing import Final, Literal, TypeAlias
 
 from kernel.directive import Budget, Mount
 from kernel.errors import Invalid, NotFound
 from kernel.ids import Principal, RunId, new_id
 from kernel.journal.appender import Appender, Reader
-from kernel.journal.entry import Draft, Entry
-from kernel.journal.projection import Projector, Scalar, Upsert
+from kernel.journal.entry import Draft
+from kernel.journal.projection import Scalar
 from kernel.jsontypes import JsonObject, JsonValue
+from kernel.terms import asked_terms, folded
 from ouroboros import session as words
 from ouroboros.seedbook import read_stream
-from ouroboros.session import Session, fold
+from ouroboros.session import Session, Turn, fold
 
 NAME_CHARS_MAX: Final = 80
 LISTED_MAX: Final = 1_000
-_OPENING_CHARS_MAX: Final = 200
+FOUND_MAX: Final = 100
+PINNED_MAX: Final = 100
+_HITS: Final = 250
+"""Messages that are looked through at a time, until enough sessions are found."""
+_HITS_MAX: Final = 10_000
 _SNIPPET_CHARS: Final = 60
+_WORD: Final = re.compile(r"[^\W_]+")
 _ID: Final = re.compile(r"s[0-9a-z]{9}-[0-9a-z]{7}")
+
+
+Status: TypeAlias = Literal["active", "archived", "deleted", "kept"]
+"""Which sessions are listed; `kept` are active and archived ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A session in which something was found, and where."""
+    """A session in which something was found, and where: the newest message that has it."""
 
     row: Mapping[str, Scalar]
     snippet: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some sessions of a list. `after` is what to ask the next page with; empty after the last."""
+
+    rows: tuple[Mapping[str, Scalar], ...]
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +93,14 @@ async def record(
     journal: Appender, session: Session, kind: str, payload: JsonObject, *, by: Principal | None = None
 ) -> None:
     """Append an entry to the session's stream, durably, and fold it in. Raises: JournalDown."""
-    entry = await journal.append(Draft(by or session.owner, session.id, kind, payload))
-    session.apply(kind, payload, entry.time_us)
+    session.apply_entry(await journal.append(Draft(by or session.owner, session.id, kind, payload)))
+
+
+async def catch_up(journal: Appender, session: Session) -> None:
+    """Fold in what was recorded in the stream since, by whomever. Raises: JournalDown."""
+    await journal.flush()
+    for entry in await read_stream(journal, session.id, after=session.seq):
+        session.apply_entry(entry)
 
 
 def check_name(name: str) -> None:
@@ -97,97 +123,110 @@ class SessionBook:
     journal: Reader
     owner: Principal
 
-    async def listed(self, *, archived: bool = False, limit: int = 100) -> list[dict[str, Scalar]]:
-        """Rows of the table `sessions`, the newest change first."""
-        rows = await self.journal.rows(
-            "sessions", {"owner": self.owner}, order="updated_us", descending=True, limit=LISTED_MAX
-        )
-        return [row for row in rows if archived or row["status"] != "archived"][:limit]
+    async def page(self, status: Status = "active", *, limit: int = 20, after: str = "") -> Page:
+        """Sessions, the newest change first; on the first page the pinned ones stand before the others.
 
-    async def find(self, name_or_id: str) -> Session:
+        Raises: Invalid, where `after` is none that a page gave.
+        """
+        rows = [] if after or status == "deleted" else await self._rows(status, pinned=1, limit=PINNED_MAX, after=None)
+        more = await self._rows(status, pinned=0, limit=limit + 1, after=_place(after) if after else None)
+        cursor = f"{more[limit - 1]['updated_us']}:{more[limit - 1]['id']}" if len(more) > limit else ""
+        return Page((*rows, *more[:limit]), cursor)
+
+    async def listed(self, *, archived: bool = False, limit: int = 100) -> list[Mapping[str, Scalar]]:
+        """The first page alone."""
+        page = await self.page("kept" if archived else "active", limit=min(limit, LISTED_MAX))
+        return list(page.rows[:limit])
+
+    async def find(self, name_or_id: str, *, deleted: bool = False) -> Session:
         """Raises: NotFound."""
         where = {"id" if is_id(name_or_id) else "name": name_or_id, "owner": self.owner}
-        rows = await self.journal.rows("sessions", where, order="updated_us", descending=True)
+        found = await self.journal.rows("sessions", where, order="updated_us", descending=True)
+        rows = [row for row in found if (row["status"] == "deleted") is deleted]
         rows.sort(key=lambda row: row["status"] == "archived")
-        if not rows:
-            raise NotFound(f"there is no session {name_or_id!r}", remedy="`oxios sessions list` shows them")
+        if not name_or_id or not rows:
+            what = "deleted session" if deleted else "session"
+            raise NotFound(f"there is no {what} {name_or_id!r}", remedy="`oxios sessions list` shows them")
         return await self.read(RunId(str(rows[0]["id"])))
 
     async def read(self, session: RunId) -> Session:
-        return fold(session, await read_stream(self.journal, session))
+        """The session with this id, whosoever; its state as it stands."""
+        return await self._until(session, None)
 
     async def search(self, text: str, *, limit: int = 20) -> list[Found]:
-        """Sessions in whose name or messages `text` stands, in any case; the newest change first."""
-        wanted = text.casefold()
-        found: list[Found] = []
-        for row in await self.listed(archived=True, limit=LISTED_MAX):
-            snippet = _snippet(str(row["name"]), wanted) or await self._said(RunId(str(row["id"])), wanted)
-            if snippet:
-                found.append(Found(row, snippet))
-            if len(found) == limit:
+        """Sessions in whose name or messages every word of `text` begins a word, the newest match first.
+
+        Case and accents make no difference. Raises: Invalid, where there is no word in `text`.
+        """
+        terms = asked_terms(text)
+        if not terms:
+            raise Invalid(f"there is no word to look for in {text!r}", remedy="give letters or digits")
+        hits: dict[str, int] = {}
+        before, looked = 0, 0
+        wanted = max(1, min(limit, FOUND_MAX))
+        while len(hits) < wanted and looked < _HITS_MAX:
+            batch = await self.journal.said(self.owner, terms, before=before, limit=_HITS)
+            for seq, session in batch:
+                hits.setdefault(session, seq)
+            if len(batch) < _HITS:
                 break
-        return found
+            before, looked = batch[-1][0], looked + len(batch)
+        return [await self._found(session, seq, terms) for session, seq in list(hits.items())[:wanted]]
 
-    async def _said(self, session: RunId, wanted: str) -> str:
-        for entry in await read_stream(self.journal, session, words.MESSAGE):
-            snippet = _snippet(str((entry.payload or {}).get("text", "")), wanted)
-            if snippet:
-                return snippet
-        return ""
+    async def _found(self, session: str, seq: int, terms: tuple[str, ...]) -> Found:
+        row = (await self.journal.rows("sessions", {"id": session}))[0]
+        entries = await self.journal.read(stream=session, after=seq - 1, limit=1)
+        payload = (entries[0].payload if entries else None) or {}
+        return Found(row, _snippet(str(payload.get("text") or payload.get("name") or ""), terms), seq)
 
+    async def _rows(
+        self, status: Status, *, pinned: int, limit: int, after: tuple[Scalar, Scalar] | None
+    ) -> list[dict[str, Scalar]]:
+        where: dict[str, Scalar] = {"owner": self.owner}
+        if status != "deleted":
+            where["pinned"] = pinned
+        if status != "kept":
+            where["status"] = status
+        kept: list[dict[str, Scalar]] = []
+        while len(kept) < limit:
+            rows = await self.journal.rows(
+                "sessions", where, order="updated_us", descending=True, limit=limit, after=after
+            )
+            kept += [row for row in rows if status == "deleted" or row["status"] != "deleted"]
+            if len(rows) < limit:
+                break
+            after = (rows[-1]["updated_us"], rows[-1]["id"])
+        return kept[:limit]
 
-def _snippet(text: str, wanted: str) -> str:
-    """Some of `text` around `wanted`, on one line; empty where it is not in it."""
-    place = text.casefold().find(wanted)
-    if place < 0:
-        return ""
-    start = max(0, place - _SNIPPET_CHARS)
-    return " ".join(text[start : place + len(wanted) + _SNIPPET_CHARS].split())
+    async def _until(self, session: RunId, seq: int | None) -> Session:
+        """The session as it was at entry `seq`."""
+        entries = await read_stream(self.journal, session)
+        if seq is not None:
+            entries = [entry for entry in entries if entry.seq <= seq]
+        first = fold(session, entries[:1])
+        if first.origin is None:
+            return fold(session, entries)
+        return fold(session, entries, await self._inherited(first.origin.session, first.origin.turn, first.origin.seq))
 
-
-def _created(entry: Entry) -> Iterable[Upsert]:
-    payload = cast("Mapping[str, Any]", entry.payload or {})
-    if payload:
-        mounts: Sequence[Mapping[str, str]] = payload["mounts"]
-        values: dict[str, Scalar] = {
-            **{key: str(payload[key]) for key in ("name", "owner", "model", "persona")},
-            "status": "active",
-            "workspace": mounts[0]["path"] if mounts else "",
-            "created_us": entry.time_us,
-            "turns": 0,
-            "opening": "",
-        }
-        yield _row(entry, values)
-
-
-def _changed(entry: Entry) -> Iterable[Upsert]:
-    known = {"name", "model", "persona"}
-    yield _row(entry, {key: str(value) for key, value in (entry.payload or {}).items() if key in known})
-
-
-def _archived(entry: Entry) -> Iterable[Upsert]:
-    if entry.payload is not None:
-        yield _row(entry, {"status": "archived" if entry.payload["archived"] else "active"})
+    async def _inherited(self, session: RunId, turn: int, seq: int) -> list[Turn]:
+        return [one for one in (await self._until(session, seq)).turns if one.number <= turn]
 
 
-def _said(entry: Entry) -> Iterable[Upsert]:
-    payload = cast("Mapping[str, Any]", entry.payload or {})
-    values: dict[str, Scalar] = {}
-    if payload.get("as") == "goal":
-        values["turns"] = int(payload["turn"])
-        if payload["turn"] == 1:
-            values["opening"] = str(payload["text"])[:_OPENING_CHARS_MAX]
-    yield _row(entry, values)
+def _place(after: str) -> tuple[Scalar, Scalar]:
+    """Raises: Invalid."""
+    updated, _, session = after.partition(":")
+    if not updated.isdecimal() or not is_id(session):
+        raise Invalid(f"{after!r} is no place in the list of sessions", remedy="pass on what the page before gave")
+    return int(updated), session
 
 
-def _row(entry: Entry, values: Mapping[str, Scalar]) -> Upsert:
-    return Upsert("sessions", {"id": entry.stream}, {**values, "updated_us": entry.time_us})
-
-
-PROJECTORS: dict[str, Projector] = {
-    words.CREATED: _created,
-    words.CHANGED: _changed,
-    words.RENAMED: _changed,
-    words.ARCHIVED: _archived,
-    words.MESSAGE: _said,
-}
+def _snippet(text: str, terms: tuple[str, ...]) -> str:
+    """Some of `text` around the first word that was asked for, on one line."""
+    start, end = 0, 0
+    for word in _WORD.finditer(text):
+        own = folded(word.group())
+        if any(own.startswith(term) or (len(term) == 2 and term in own) for term in terms):  # noqa: PLR2004 -- a pair of a script without spaces
+            start, end = word.span()
+            break
+    start = max(0, start - _SNIPPET_CHARS)
+    return " ".join(text[start : end + _SNIPPET_CHARS].split())
