@@ -54,8 +54,10 @@ class AgentProcess:
         try:
             with self.scope:
                 await self._run_within_deadline()
-            if self.scope.cancelled_caught:
+            if self.scope.cancelled_caught and self.stopped_by:
                 self._record_stop()
+            elif self.scope.cancelled_caught:
+                self._record_interruption()
         except anyio.get_cancelled_exc_class():
             self._record_interruption()
             raise
@@ -63,6 +65,10 @@ class AgentProcess:
     def stop(self, by: str) -> None:
         """End it now: the scope's calls are cancelled, and the run is recorded as cancelled."""
         self.stopped_by = by
+        self.scope.cancel()
+
+    def interrupt(self) -> None:
+        """Leave off now, as when the kernel goes down: the run is recorded as paused, and can be resumed."""
         self.scope.cancel()
 
     async def _run_within_deadline(self) -> None:

@@ -7,7 +7,7 @@ the owner's) and its capabilities go when its run ends; a run that a crash left 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
@@ -59,6 +59,8 @@ class Supervisor:
     launched: set[RunId] = field(default_factory=set[RunId])
     """Runs that lived in this kernel: a budget above them has counted what they spent."""
     resuming: set[RunId] = field(default_factory=set[RunId])
+    listeners: list[Callable[[RunId], None]] = field(default_factory=list[Callable[[RunId], None]])
+    """Told of each run that goes live, before its first step, within the task that asked for it."""
     """Runs on their way to being live: a second resume meanwhile is refused."""
 
     async def start(
@@ -133,6 +135,13 @@ class Supervisor:
         """Go on with a paused or interrupted run; what `budget` names replaces what the run's own allows.
 
         Raises: NotFound; Conflict, where it is live or ended; Invalid, where something of it was erased.
+    async def interrupt(self, run: RunId) -> None:
+        """Leave a live run off, as when the kernel goes down; at once where it is not live."""
+        process = self.live.get(run)
+        if process is not None:
+            process.interrupt()
+            await process.done.wait()
+
         """
         if run in self.live or run in self.resuming:
             raise Conflict(f"run {run} is running", remedy="wait for it, or stop it with `oxios runs cancel`")
@@ -246,6 +255,8 @@ class Supervisor:
         journal = self.dispatcher.journal
         journal.enter_stream()
         try:
+        for listener in self.listeners:
+            listener(state.run)
             with bind(run=run, trace=run):
                 await process.run()
         finally:

@@ -55,6 +55,8 @@ _GRANTED = Text(r"[a-z][a-z0-9_]*(?::[^\s,]+)?", 'a tool, or a tool and what it 
 _PATH = Text(r"(?:/|~/)[^\x00\n]*", "an absolute path, or one that starts with ~/")
 _PROGRAM = Text(r"[^\s/\x00][^/\x00\n]*", 'a program\'s name, e.g. "curl"')
 _HOST = Text(r"[A-Za-z0-9.:\[\]/_-]{1,255}", 'a host, an address or a network, e.g. "nas.lan" or "10.0.0.0/8"')
+_BIND = Text(r"[0-9A-Fa-f.:]{2,45}|localhost", 'an IP address, or "localhost"')
+_HOST_NAME = Text(r"[A-Za-z0-9.:\[\]-]{1,255}", 'a host name without scheme, e.g. "oxios.example.org"')
 _PERSONA = Text(r"(?:[a-z0-9][a-z0-9_-]{0,63})?", "a persona's id (see `oxios persona list`), or empty")
 
 PROVIDER_NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
@@ -306,6 +308,21 @@ class PersonaSettings:
 class Settings:
     """The whole. `home` is not a setting in a file: it decides which file is read."""
 
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    host: str = setting(
+        "127.0.0.1", _BIND, Operator(), "The address `oxios serve` listens on; one not of this machine needs a password."
+    )
+    port: int = setting(4200, Number(0, 65_535, whole=True), Operator(), "Its port; 0 takes any that is free.")
+    url: str = setting("", _BASE_URL, Operator(), "Where browsers find it, behind a proxy; empty: the address itself.")
+    allowed_hosts: tuple[str, ...] = setting(
+        (), Texts(_HOST_NAME), Subset(), "Other names it answers to; requests for any other are refused."
+    )
+    secure_cookies: bool = setting(
+        False, Flag(), Operator(), "Whether cookies are sent over TLS only; on by itself where url begins with https."
+    )
+
+
     home: Path = field(metadata=GIVEN)
     journal: JournalSettings = section(JournalSettings)
     model: ModelSettings = section(ModelSettings)
@@ -324,3 +341,4 @@ class Settings:
     cycle: CycleSettings = section(CycleSettings)
     log: LogSettings = section(LogSettings)
     persona: PersonaSettings = section(PersonaSettings)
+    server: ServerSettings = section(ServerSettings)
