@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -56,11 +56,12 @@ from kernel.journal.log import Journal, open_journal
 from kernel.journal.projection import Projector
 from kernel.jsontypes import JsonValue
 from kernel.observe import configuration
-from kernel.ports.provider import Found, Provider, ProviderConfig, Waits
+from kernel.ports.provider import Attachment, Found, Provider, ProviderConfig, Waits
 from kernel.ports.sandbox import Sandbox
 from kernel.ports.store import Store
 from kernel.process import projection as runs_projection
 from kernel.process.supervisor import Supervisor
+from kernel.runtime.attached import Tray
 from kernel.runtime.dispatch import Dispatcher
 from kernel.runtime.live import LiveBus
 from kernel.runtime.model import ModelDesk, SettingsWatch
@@ -93,16 +94,18 @@ class Runs:
         seed: str = "",
         approve: str = "",
         account: str = "",
+        attached: Sequence[Attachment] = (),
     ) -> RunId:
-        """Raises: AccessDenied, NotFound (model, grant), Invalid."""
-        arguments: dict[str, JsonValue] = {
-            "directive": directive_json(directive),
-            "env": env_json(env),
-            "seed": seed,
-            "approve": approve,
-            "account": account,
-        }
-        return RunId((await self.kernel.handle(owner).call("runs.start", arguments)).text)
+        """Raises: AccessDenied, NotFound (model, grant), Invalid; AttachmentRefused."""
+        with self.kernel.dispatcher.services.get(Tray).laid(attached) as files:
+            arguments: dict[str, JsonValue] = {
+                "directive": directive_json(replace(directive, attached=files)),
+                "env": env_json(env),
+                "seed": seed,
+                "approve": approve,
+                "account": account,
+            }
+            return RunId((await self.kernel.handle(owner).call("runs.start", arguments)).text)
 
     def live(self, run: RunId) -> bool:
         """Whether a process of this kernel carries it now."""
@@ -303,6 +306,7 @@ async def _compose(parts: _Parts) -> Kernel:
         (ModelDesk, desk),
         (Sandbox, sandbox),
         (Settings, settings),
+        (Tray, Tray()),
         (persona.PersonaDesk, persona.PersonaDesk(journal, settings.home, settings.persona.default)),
     )
     dispatcher = Dispatcher(discover(), gate, ledger, budgets, journal, services, clock, LiveBus())

@@ -20,6 +20,16 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachedFile:
+    """A file that comes with the goal, by the digest of its bytes, which the journal keeps as a blob."""
+
+    name: str
+    media_type: str
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Directive:
     """Goal, constraints, criteria, schema: what one agent is given. `criteria` are plain text here."""
 
@@ -29,6 +39,7 @@ class Directive:
     criteria: tuple[str, ...] = ()
     entities: tuple[Entity, ...] = ()
     output_schema: JsonObject | None = None
+    attached: tuple[AttachedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from kernel.engine.modalities import modalities_of
 from kernel.engine.sources import is_loopback
 from kernel.ports.provider import Price
 from kernel.settings import Settings
@@ -34,7 +35,7 @@ OUTPUT_TOKENS: Final = 8_192
 MODELS_KEPT: Final = 1_000
 DISTRIBUTION: Final = "genai-prices"
 _MICRO: Final = 1_000_000
-_APART: Final = ("audio", "image", "video")
+_APART: Final = ("audio", "image")
 
 PriceSource: TypeAlias = Literal["settings", "provider", "catalog", "embedded", ""]
 
@@ -50,7 +51,7 @@ class ModelFacts:
     price_source: PriceSource = ""
     known: bool = False
     modalities: tuple[str, ...] = ("text",)
-    """Input kinds that the catalog prices apart, after text; a model may take more than these."""
+    """Kinds of files it takes in; none for the embedded planner, which reads its instructions and no file."""
     vendor_model: str = ""
     """The catalog's own id of it."""
 
@@ -90,10 +91,13 @@ class Catalog:
             # A provider that stands beside the configured ones is the kernel's own, as the embedded one is.
             free = provider is not None
             return self._corrected(
-                ModelFacts(model, price=Price() if free else None, price_source="embedded" if free else "", known=free)
+                ModelFacts(model, price=Price(), price_source="embedded", known=True, modalities=())
+                if free
+                else ModelFacts(model)
             )
         info = self._info(model, name, provider)
-        found = ModelFacts(model) if info is None else _facts_of(model, info, self._now())
+        takes = modalities_of(name)
+        found = ModelFacts(model, modalities=takes) if info is None else _facts_of(model, info, self._now(), takes)
         if provider.input_usd_per_mtok or provider.output_usd_per_mtok:
             full = _micro(provider.input_usd_per_mtok)
             price = Price(full, _micro(provider.output_usd_per_mtok), full)
@@ -169,7 +173,7 @@ def _days(info: ModelInfo) -> Iterator[str]:
             yield one.constraint.start_date.isoformat()
 
 
-def _facts_of(model: str, info: ModelInfo, now: datetime) -> ModelFacts:
+def _facts_of(model: str, info: ModelInfo, now: datetime, takes: tuple[str, ...]) -> ModelFacts:
     prices = info.get_prices(now)
     price = _price(prices)
     apart = tuple(kind for kind in _APART if getattr(prices, f"input_{kind}_mtok", None) is not None)
@@ -179,7 +183,7 @@ def _facts_of(model: str, info: ModelInfo, now: datetime) -> ModelFacts:
         price=price,
         price_source="catalog" if price else "",
         known=True,
-        modalities=("text", *apart),
+        modalities=tuple(dict.fromkeys((*takes, *apart))),
         vendor_model=info.id,
     )
 
@@ -225,6 +229,7 @@ def _override(found: ModelFacts, said: ModelFactSettings) -> ModelFacts:
         output_tokens=said.output or found.output_tokens,
         price=price,
         price_source="settings" if price != found.price else found.price_source,
+        modalities=said.modalities or found.modalities,
         known=True,
     )
 

@@ -14,6 +14,7 @@ from kernel.directive import Budget
 from kernel.errors import AccessDenied
 from kernel.ids import RunId
 from kernel.process.supervisor import Supervisor
+from kernel.runtime.attached import Tray
 from kernel.runtime.doubt import Resolution
 from kernel.runtime.record import directive_of, env_of
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
@@ -59,13 +60,15 @@ def _runs(_args: Args) -> tuple[Claim, ...]:
 @syscall("runs.start", StartArgs, claims=_runs, effect=Effect.EXTERNAL, approval="auto", offered=False)
 async def start(call: Call, args: StartArgs) -> ToolResult:
     """Start an agent on a directive; its capabilities derive from the caller's."""
+    directive = directive_of(args.directive)
     run = await call.services.get(Supervisor).start(
-        directive_of(args.directive),
+        directive,
         env_of(args.env),
         owner=call.principal,
         seed=args.seed,
         approve=args.approve,
         account=args.account,
+        attached=call.services.get(Tray).take(directive.attached),
     )
     return ToolResult(run, {"run": run})
 

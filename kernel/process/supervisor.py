@@ -25,8 +25,10 @@ from kernel.ids import Principal, RunId, agent, new_run_id
 from kernel.journal.entry import Draft
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.log import bind
+from kernel.ports.provider import Attachment
 from kernel.process.agent import AgentProcess
 from kernel.runtime.asking import Asking
+from kernel.runtime.attached import read_kept
 from kernel.runtime.dispatch import Caller, Dispatcher
 from kernel.runtime.doubt import Resolution
 from kernel.runtime.history import fork_point, read_history
@@ -72,15 +74,20 @@ class Supervisor:
         seed: str = "",
         approve: str = "",
         account: str = "",
+        attached: tuple[Attachment, ...] = (),
     ) -> RunId:
         """Fork and exec: derive the agent's capabilities, record the start, begin.
 
-        `account` names a budget that pays for the run as well, where it is open.
+        `account` names a budget that pays for the run as well, where it is open; `attached` are the
+        files that the directive names.
 
-        Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant), JournalDown.
+        Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant), JournalDown;
+        AttachmentRefused, where no model that the run may ask takes a file of it.
         """
         run = new_run_id(self.dispatcher.clock.now_us())
         self.desk.provider_of(self._model(env))
+        if attached:
+            self.desk.admit(self._model(env), env.persona, attached)
         held = await self._derive(run, env, owner)
         tools = tuple(item.name for item in self.dispatcher.table.offered() if within_reach(item, held))
         specs = self.dispatcher.table.tool_specs(tools)
@@ -96,7 +103,7 @@ class Supervisor:
         }
         told = (("seed", seed), ("approve", approve), ("account", account))
         payload |= {name: value for name, value in told if value}
-        await self._begin(RunState(run), payload)
+        await self._begin(RunState(run), payload, attached=attached)
         return run
 
     async def wait(self, run: RunId) -> RunState:
@@ -151,12 +158,13 @@ class Supervisor:
             history = await read_history(self.dispatcher.journal, run)
             if history.erased is not None:
                 raise history.lost(history.erased)
+            attached = await read_kept(self.dispatcher.journal, state.directive.attached)
             payload: dict[str, JsonValue] = {"by": by}
             if raised := budget_json(budget or Budget()):
                 payload["budget"] = raised
             await self.dispatcher.journal.append(Draft(by, run, "run.resumed", payload))
             state.apply("run.resumed", payload, self.dispatcher.clock.now_us())
-            self._launch(state, resolution)
+            self._launch(state, resolution, attached)
         finally:
             self.resuming.discard(run)
 
@@ -166,6 +174,7 @@ class Supervisor:
         The conversation is as it was then; files are as they are now. Raises: NotFound, Invalid.
         """
         state, upto = await fork_point(self.dispatcher.journal, run, step, text=text)
+        attached = await read_kept(self.dispatcher.journal, state.directive.attached)
         new = new_run_id(self.dispatcher.clock.now_us())
         await self._derive(new, state.env, by)
         payload: dict[str, JsonValue] = {
@@ -179,7 +188,7 @@ class Supervisor:
             "upto": upto,
         }
         payload |= {name: value for name, value in (("seed", state.seed), ("approve", state.approve)) if value}
-        await self._begin(replace(state, run=new), payload, text)
+        await self._begin(replace(state, run=new), payload, text, attached)
         return new
 
     async def steer(self, run: RunId, text: str, *, by: Principal) -> None:
@@ -194,11 +203,13 @@ class Supervisor:
         rows = await self.dispatcher.journal.rows("runs", {"status": "running"}, order="started_us")
         return [RunId(str(row["id"])) for row in rows if str(row["id"]) not in self.live]
 
-    async def _begin(self, state: RunState, payload: JsonObject, text: str = "") -> None:
-        by = agent(state.run)
-        await self.dispatcher.journal.append(Draft(by, state.run, "run.started", payload))
+    async def _begin(
+        self, state: RunState, payload: JsonObject, text: str = "", attached: tuple[Attachment, ...] = ()
+    ) -> None:
+        by, blobs = agent(state.run), tuple(one.data for one in attached)
+        await self.dispatcher.journal.append(Draft(by, state.run, "run.started", payload, blobs))
         state.apply("run.started", payload, self.dispatcher.clock.now_us())
-        process = self._launch(state, None)
+        process = self._launch(state, None, attached)
         if text:
             process.steps.record(state, "run.steered", {"text": text, "by": state.owner})
 
@@ -222,7 +233,7 @@ class Supervisor:
             )
         return state
 
-    def _launch(self, state: RunState, resolution: Resolution | None) -> AgentProcess:
+    def _launch(self, state: RunState, resolution: Resolution | None, attached: tuple[Attachment, ...]) -> AgentProcess:
         caller = Caller(
             principal=agent(state.run),
             owner=state.owner,
@@ -233,7 +244,7 @@ class Supervisor:
             tools=frozenset(state.tools),
         )
         specs = self.dispatcher.table.tool_specs(name for name in state.tools if name in self.dispatcher.table)
-        asking = Asking(self.dispatcher, self.desk, caller, state.asked_model, specs)
+        asking = Asking(self.dispatcher, self.desk, caller, state.asked_model, specs, attached)
         steps = LiveSteps(self.dispatcher, asking, caller, self.asker, resolution)
         run = self.settings.run
         budget = tightest(state.env.budget, _default_budget(run))

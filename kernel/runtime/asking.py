@@ -7,7 +7,7 @@ budget is reserved for prompt and answer before, and settled after (`kernel.runt
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from kernel.engine.failures import Failure
@@ -17,8 +17,9 @@ from kernel.gate.request import Cost
 from kernel.ids import call_id
 from kernel.journal.entry import Draft, Entry
 from kernel.jsontypes import JsonObject, JsonValue
-from kernel.ports.provider import KERNEL_NOTE, ContextOverflow, Reply, ToolSpec
-from kernel.runtime.context import TRIGGER, extract, plan_cut, summary_request
+from kernel.ports.provider import KERNEL_NOTE, Attachment, ContextOverflow, Message, Reply, ToolSpec
+from kernel.runtime.attached import opening, tokens_of_attached
+from kernel.runtime.context import PREFIX, TRIGGER, extract, plan_cut, summary_request
 from kernel.runtime.dispatch import Caller, Dispatcher
 from kernel.runtime.loop import Purpose
 from kernel.runtime.model import ModelDesk
@@ -41,11 +42,19 @@ class Asking:
     caller: Caller
     model: str
     tools: Sequence[ToolSpec]
+    attached: Sequence[Attachment] = ()
+    """Files that stand in the goal's message, in every request of a turn."""
     _last: Awaitable[Entry] | None = None
     _ratio: float = 1.0
     """Reported tokens for each one estimated, at the newest reply."""
     _counted: int = 0
     _tokens: int = 0
+    _attached_tokens: int = field(init=False)
+    _opening: Message | None = None
+    """The goal's message with its files: made, and encoded, once."""
+
+    def __post_init__(self) -> None:
+        self._attached_tokens = tokens_of_attached(self.attached)
 
     async def ask(self, state: RunState, purpose: Purpose) -> Reply:
         """Ask, within the model's window: where it would not fit, or did not, older messages are taken out first.
@@ -69,7 +78,7 @@ class Asking:
         # Counted message by message over the run: looking at all of them each round would grow with its square.
         if not force and self._prompt_tokens(state) * self._ratio <= room * TRIGGER:
             return False
-        cut = plan_cut(state.messages, round(room / self._ratio), force=force)
+        cut = plan_cut(state.messages, round(room / self._ratio) - self._attached_tokens, force=force)
         if cut is None:
             return False
         summary = await self._sum_up(state, cut.end, room)
@@ -131,7 +140,8 @@ class Asking:
             outgoing = Outgoing(state.run, call, self.model, asked, tokens_of(asked), phase="summary")
             return await sending.send(told.by(outgoing))
         prompt_tokens = self._prompt_tokens(state)
-        outgoing = Outgoing(state.run, call, self.model, state.messages, prompt_tokens, self.tools)
+        messages = self._messages(state)
+        outgoing = Outgoing(state.run, call, self.model, messages, prompt_tokens, self.tools, attached=self.attached)
         reply, used = await sending.send(told.by(outgoing))
         if reply.usage.reported and reply.usage.input_tokens > 0:
             # What the provider counts, against our estimate; bounded, since a provider may lie.
@@ -154,7 +164,16 @@ class Asking:
         """An estimate that counts each message once over the whole run."""
         self._tokens += tokens_of(state.messages[self._counted :])
         self._counted = len(state.messages)
-        return self._tokens
+        return self._tokens + self._attached_tokens
+
+    def _messages(self, state: RunState) -> Sequence[Message]:
+        """The conversation as it is sent: the record names files, a model is shown them."""
+        if not self.attached:
+            return state.messages
+        goal = state.messages[PREFIX - 1]
+        if self._opening is None:
+            self._opening = opening(goal, self.attached)
+        return [*state.messages[: PREFIX - 1], self._opening, *state.messages[PREFIX:]]
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ commit; the run then asks again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from kernel.errors import KernelBug, OxiosError, ProviderDown
 from kernel.ids import CallId
 from kernel.limits import MODEL_DEADLINE_S
 from kernel.log import get_logger
-from kernel.ports.provider import ModelEvent, ModelRequest, Provider, Reply
+from kernel.ports.provider import Attachment, AttachmentRefused, ModelEvent, ModelRequest, Provider, Reply
+from kernel.runtime.attached import refusal, tokens_of_attached
 from kernel.settings import Settings
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.scrub import learn_values
@@ -98,6 +99,18 @@ class ModelDesk:
     def window_of(self, model: str) -> int:
         """How many tokens of prompt and answer the model takes."""
         return self.engine.facts(model).context_tokens
+
+    def admit(self, model: str, persona: str, attached: Sequence[Attachment]) -> None:
+        """Raises: AttachmentRefused, where neither the model nor one that may stand in for it takes the files."""
+        refusals = [refusal(attached, self.engine.facts(one)) for one in self.engine.route(model, persona=persona)]
+        tokens, window = tokens_of_attached(attached), self.window_of(model)
+        if refusals and all(refusals):
+            raise refusals[0] or KernelBug("a refusal that is none")
+        if tokens > window // 2:
+            raise AttachmentRefused(
+                f"the attached files are about {tokens} tokens, and {model} takes {window} in all",
+                remedy="attach less, or put it into the workspace: the agent can read it there part by part",
+            )
 
     def can_sum_up(self, model: str) -> bool:
         """The embedded planner follows instructions; it has no judgement to sum up with."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, cast
 
-from kernel.directive import Budget, Directive, Entity, ExecEnv, Mount
+from kernel.directive import AttachedFile, Budget, Directive, Entity, ExecEnv, Mount
 from kernel.jsontypes import JsonObject, JsonValue
 
 
@@ -28,6 +28,7 @@ def budget_json(budget: Budget) -> JsonObject:
 def directive_of(value: JsonValue) -> Directive:
     fields = dict(cast("dict[str, Any]", value))
     fields["entities"] = tuple(Entity(**item) for item in fields.get("entities", ()))
+    fields["attached"] = tuple(AttachedFile(**item) for item in fields.get("attached", ()))
     for name in ("constraints", "criteria"):
         fields[name] = tuple(fields.get(name, ()))
     return Directive(**fields)

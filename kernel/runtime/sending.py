@@ -27,6 +27,7 @@ from kernel.jsontypes import JsonValue
 from kernel.limits import MODEL_DEADLINE_S
 from kernel.log import get_logger
 from kernel.ports.provider import (
+    Attachment,
     Message,
     ModelEvent,
     ModelRequest,
@@ -37,6 +38,7 @@ from kernel.ports.provider import (
     ToolSpec,
     Usage,
 )
+from kernel.runtime.attached import refusal
 from kernel.runtime.dispatch import Caller, Dispatcher, digest_of
 from kernel.runtime.live import LiveReasoning, LiveText
 from kernel.runtime.model import Exchange, ModelArgs, ModelDesk, model
@@ -63,6 +65,8 @@ class Outgoing:
     output_tokens_max: int = OUTPUT_TOKENS_MAX
     phase: Phase = "turn"
     persona: str = ""
+    attached: Sequence[Attachment] = ()
+    """The files in `messages`: the model must take them."""
     on_failed: Callable[[Try, Failure], None] = lambda _step, _failure: None
     """Told of each attempt that failed, before the next."""
     on_fallback: Callable[[Try], None] = lambda _step: None
@@ -103,6 +107,8 @@ class Sending:
 
     async def _attempt(self, outgoing: Outgoing, step: Try, provider: Provider, shown: Shown) -> tuple[Reply, Cost]:
         """One model and key: its own permit, its own reservation."""
+        if outgoing.attached and (refused := refusal(outgoing.attached, step.facts)):
+            raise refused
         cost = self._cost_at_most(outgoing, step)
         request = self._permit_request(outgoing, step, cost)
         decision = await self.dispatcher.gate.admit(request)

@@ -133,6 +133,7 @@ class ProviderSettings:
 
 _USD = Number(0, 100_000, optional=True)
 _TOKENS = Number(1, 10**9, whole=True, optional=True)
+_MODALITY = Text(r"text|image|pdf|audio", '"text", "image", "pdf" or "audio"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,9 @@ class ModelFactSettings:
     )
     written_usd_per_mtok: float | None = setting(
         None, _USD, Operator(), "Price of a million input tokens written to the provider's cache."
+    )
+    modalities: tuple[str, ...] = setting(
+        (), Texts(_MODALITY, items_max=4), Operator(), "Kinds of files it takes in; none: as its family does."
     )
 
 
