@@ -8,7 +8,6 @@ is a syscall of the user's principal and passes the gate.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from litestar.exceptions import NotAuthorizedException
@@ -34,14 +33,20 @@ _OWNER: Final = {"runs": "owner", "sessions": "owner", "approvals": "owner", "ca
 """The column that says whose a row is. Rows of other tables are seen by who sees everything."""
 
 
-@dataclass(frozen=True, slots=True)
 class Desk:
-    house: House
-    signed_in: User | None
-    part: bool = False
-    """htmx asks for a part of a page, not for the frame around it."""
-    csrf: str = ""
-    path: str = ""
+    """No dataclass: Litestar would walk through the whole kernel's types to check it.
+
+    `part` says that htmx asks for a part of a page, not for the frame around it.
+    """
+
+    def __init__(
+        self, house: House, signed_in: User | None, *, part: bool = False, csrf: str = "", path: str = ""
+    ) -> None:
+        self.house = house
+        self.signed_in = signed_in
+        self.part = part
+        self.csrf = csrf
+        self.path = path
 
     @property
     def user(self) -> User:

@@ -9,6 +9,7 @@ Source: RFC 9457.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -78,5 +79,6 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
 
 def on_anything(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     trace = str(request.state.get("request_id", ""))
-    _log.error("request_failed", request=trace, path=request.url.path, exc_info=error)
+    told = "".join(traceback.format_exception(error))
+    _log.error("request_failed", request=trace, path=request.url.path, traceback=told)
     return answer(request, 500, problem(500, "something broke here", "the server's log says what", request=trace))

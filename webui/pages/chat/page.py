@@ -88,7 +88,6 @@ async def show(
         desk,
         "chat/conversation.html",
         title=title_of(session),
-        session=session,
         name=title_of(session),
         sessions=await _sessions(desk, q),
         q=q,
