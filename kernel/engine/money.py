@@ -7,6 +7,7 @@ much of the prompt was read from or written to a cache.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 from kernel.ports.provider import Price, Usage
@@ -37,6 +38,12 @@ def cost_at_most(price: Price | None, prompt_tokens: int, answer_tokens: int) ->
         return 0
     sizes = [price, *(tier for start, tier in price.tiers if start < prompt_tokens)]
     return price.request_micro_usd + max(_dearest(at, prompt_tokens, answer_tokens) for at in sizes)
+
+
+def answer_for(price: Price, prompt_tokens: int, micro_usd: int, answer_tokens_max: int) -> int:
+    """The longest answer that such a prompt and `micro_usd` leave room for; -1 where not even an empty one."""
+    sizes = range(answer_tokens_max + 1)
+    return bisect_right(sizes, micro_usd, key=lambda answer: cost_at_most(price, prompt_tokens, answer)) - 1
 
 
 def at_size(price: Price, prompt_tokens: int) -> Price:

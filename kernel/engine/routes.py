@@ -17,7 +17,8 @@ from kernel.settings.tree import RoutingSettings
 
 CANDIDATES_MAX: Final = 16
 
-Phase: TypeAlias = Literal["turn", "assess", "crystallize", "review", "summary"]
+Phase: TypeAlias = Literal["turn", "assess", "crystallize", "review", "summary", "other"]
+"""`other` has no route of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ WARN_PERCENT: Final = 80
 
 _MICRO: Final = 1_000_000
 _NOTHING: Final = Cost(calls=0)
+_SPENT: Final = frozenset({"tokens", "micro_usd"})
+"""What model requests use up."""
 _UNITS: Final = {"tokens": "tokens", "calls": "calls", "micro_usd": "micro-dollars", "seconds": "seconds"}
 _RAISED_BY: Final = {
     "tokens": ("--tokens N", "run.tokens_max"),
@@ -143,6 +145,11 @@ class BudgetLedger:
             micro_usd_max=left.get("micro_usd"),
             seconds_max=None if seconds is None else seconds / _MICRO,
         )
+
+    def capped(self, account: str) -> bool:
+        """Whether tokens or money of the account, or of one above it, have a cap."""
+        found = self._accounts.get(account)
+        return found is not None and any(_SPENT & each.caps.keys() for each in found.line())
 
     def take_warnings(self, account: str) -> tuple[Warned, ...]:
         """Caps of the account and those above that have passed WARN_PERCENT; each is told once."""

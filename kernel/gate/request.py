@@ -17,6 +17,12 @@ class Cost:
     calls: int = 1
     micro_usd: int = 0
 
+    def plus(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.calls + other.calls, self.micro_usd + other.micro_usd)
+
+    def minus(self, other: Cost) -> Cost:
+        return Cost(self.tokens - other.tokens, self.calls - other.calls, self.micro_usd - other.micro_usd)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
