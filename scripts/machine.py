@@ -10,6 +10,7 @@ from pathlib import Path
 
 PACKAGES = {
     "bubblewrap": ("commands of agents run inside it", lambda: shutil.which("bwrap")),
+    "chromium": ("the pages are tested in it", lambda: shutil.which("chromium")),
     "postgresql": (
         "the journal's tests run on it too",
         lambda: shutil.which("initdb") or next(Path("/usr/lib/postgresql").glob("*/bin/initdb"), None),

@@ -11,11 +11,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+ASSETS = ("webui/package.json", "webui/package-lock.json", "scripts/hatch_build.py")
+"""What decides which assets the installation puts in place."""
 
 
 def main(*, dev: bool) -> int:
     project = (ROOT / "pyproject.toml").read_bytes()
-    digest = hashlib.sha256(project + sys.version.encode()).hexdigest()
+    assets = b"".join((ROOT / name).read_bytes() for name in ASSETS)
+    digest = hashlib.sha256(project + assets + sys.version.encode()).hexdigest()
     stamps = [VENV / f"stamp-{name}" for name in (("dev",) if dev else ("dev", "run"))]
     if any(stamp.exists() and stamp.read_text() == digest for stamp in stamps):
         return 0

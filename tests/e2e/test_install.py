@@ -6,6 +6,7 @@ install: so nothing of the checkout is importable in them, and no network is nee
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("kernel", "ouroboros", "oxios", "personas")
+PACKAGES = ("kernel", "ouroboros", "oxios", "personas", "webui")
 TIMEOUT_S = 120
 
 
@@ -51,7 +52,8 @@ def _sources(target: Path) -> Path:
     """A copy of what is built from, so that a build leaves nothing in the checkout."""
     for name in PACKAGES:
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+    (target / "scripts").mkdir(parents=True)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "scripts/hatch_build.py"):
         shutil.copyfile(ROOT / name, target / name)
     return target
 
@@ -109,6 +111,17 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     assert wanted <= set(names)
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == set(PACKAGES)
+
+
+def test_the_wheel_holds_the_assets_with_their_licences(wheel: Path) -> None:
+    """Every package that pages load is in it with the licence it comes under; what only tests load is not."""
+    names = zipfile.ZipFile(wheel).namelist()
+    vendor = "webui/static/vendor"
+    packages = json.loads((ROOT / "webui/package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert all(f"{vendor}/licenses/{package}-LICENSE" in names for package in packages)
+    assert {f"{vendor}/{package}.js" for package in packages} - set(names) == {f"{vendor}/lucide-static.js"}
+    assert f"{vendor}/icons.svg" in names
+    assert not [name for name in names if "axe" in name]
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
