@@ -28,6 +28,7 @@ _FAMILIES: Final[tuple[_Family, ...]] = (
     (r"(chatgpt-|gpt-)(4o|4\.1|4\.5|4-turbo|5)", ("image", "pdf")),
     (r"o1(?!-mini|-preview)|o3(?!-mini)|o4", ("image", "pdf")),
     (r"gemini-", ("image", "pdf", "audio")),
+    (r"gemma-?3(?!.*1b)|grok-4|pixtral|mistral-medium-3|mistral-small-(3\.[12]|2503|2506)", ("image",)),
     (r"llama-?4|llama-?3\.2.*vision|qwen.*vl|llava|.*vision", ("image",)),
 )
 

@@ -100,6 +100,8 @@ def test_text_is_shown_quoted_and_labelled_and_pictures_as_they_are() -> None:
         ("claude-sonnet-4-5", {"text", "image", "pdf"}),
         ("claude-2.1", {"text"}),
         ("gemini-2.5-flash", {"text", "image", "pdf", "audio"}),
+        ("pixtral-12b", {"text", "image"}),
+        ("gemma3:1b", {"text"}),
         ("llava:13b", {"text", "image"}),
         ("qwen2.5-vl-72b-instruct", {"text", "image"}),
         ("gpt-3.5-turbo", {"text"}),
