@@ -2,30 +2,34 @@
 
 Guarantees: the request passes the gate as `model` too, at the cost of the budget account named like
 the caller's stream; model.request and model.reply (or model.failed) stand in that stream with the
-`purpose` the caller gave; deltas go to the live bus under the stream's name. Tools can be described
-to the model; what it calls is told and never carried out. Never asked in a run's stream, whose
-entries are the run's own state. Offered to no model.
+`purpose` the caller gave (where it names a phase, that phase's route holds); each attempt has its own
+receipt; deltas go to the live bus under the stream's name. Tools can be described to the model; what
+it calls is told and never carried out. Never asked in a run's stream, whose entries are the run's own
+state. Offered to no model.
 Does not guarantee: that the text is what the schema asks for. Whoever asked looks at it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, cast
+from collections.abc import Awaitable
+from typing import Any, Final, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kernel.capability.rights import Rights
-from kernel.errors import Invalid, OxiosError
+from kernel.engine.routes import Phase
+from kernel.errors import Invalid
 from kernel.gate.request import Cost
 from kernel.handle.handle import OPERATOR_ROLE
 from kernel.ids import RunId
 from kernel.journal.appender import Appender
-from kernel.journal.entry import SYSTEM_STREAM, Draft
-from kernel.jsontypes import JsonValue
+from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
+from kernel.jsontypes import JsonObject, JsonValue
 from kernel.ports.provider import Message, Reply
 from kernel.process.supervisor import AGENT_ROLE, Supervisor
 from kernel.runtime.dispatch import Caller
-from kernel.runtime.sending import OUTPUT_TOKENS_MAX, Outgoing, Sending, reply_payload
+from kernel.runtime.receipts import Receipts
+from kernel.runtime.sending import OUTPUT_TOKENS_MAX, Outgoing, Sending
 from kernel.runtime.text import tokens_of
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import NameClaim
@@ -71,17 +75,13 @@ async def ask_model(call: Call, args: AskArgs) -> ToolResult:
     supervisor = call.services.get(Supervisor)
     outgoing = await _outgoing(call, args, supervisor)
     journal, stream = call.services.get(Appender), outgoing.stream
-    entry: dict[str, JsonValue] = {"model": args.model, "purpose": args.purpose}
-    journal.append(Draft(call.principal, stream, "model.request", entry))
-    started_s = call.clock.monotonic_s()
-    try:
-        reply, used = await Sending(supervisor.dispatcher, supervisor.desk, _caller(call)).send(outgoing)
-    except OxiosError as error:
-        failed = {**entry, "code": error.code, "message": error.explain()}
-        journal.append(Draft(call.principal, stream, "model.failed", failed))
-        raise
-    took_ms = round((call.clock.monotonic_s() - started_s) * 1000)
-    journal.append(Draft(call.principal, stream, "model.reply", reply_payload(reply, args.purpose, used, took_ms)))
+
+    def record(kind: str, payload: JsonObject) -> Awaitable[Entry]:
+        return journal.append(Draft(call.principal, stream, kind, payload))
+
+    receipts = Receipts(record, {"model": args.model}, {"purpose": args.purpose, "call": call.id})
+    receipts.requested()
+    reply, used = await Sending(supervisor.dispatcher, supervisor.desk, _caller(call)).ask(outgoing, receipts)
     return ToolResult(reply.text, _data(reply, used))
 
 
@@ -104,6 +104,7 @@ async def _outgoing(call: Call, args: AskArgs, supervisor: Supervisor) -> Outgoi
         prompt_tokens=tokens_of(messages),
         tools=specs,
         output_tokens_max=args.output_tokens_max,
+        phase=cast("Phase", args.purpose) if args.purpose in get_args(Phase) else "other",
     )
 
 

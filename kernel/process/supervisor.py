@@ -20,7 +20,6 @@ from kernel.directive import Budget, Directive, ExecEnv
 from kernel.errors import Conflict
 from kernel.gate.approvals import Approvals
 from kernel.gate.asker import Asker
-from kernel.gate.request import Cost
 from kernel.ids import Principal, RunId, agent, new_run_id
 from kernel.journal.entry import Draft
 from kernel.jsontypes import JsonObject, JsonValue
@@ -251,9 +250,7 @@ class Supervisor:
         process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s, budget.seconds_max)
         budgets = self.dispatcher.budgets
         budgets.open(state.run, budget, state.account if budgets.is_open(state.account) else None)
-        tokens = state.usage.input_tokens + state.usage.output_tokens
-        spent = Cost(tokens, state.calls_spent, state.cost_micro_usd)
-        budgets.restore(state.run, spent, state.active_us, above=state.run not in self.launched)
+        budgets.restore(state.run, state.spent, state.active_us, above=state.run not in self.launched)
         self.launched.add(state.run)
         mode = cast("ApprovalMode", state.approve) if state.approve else None
         self.approvals.open_run(state.run, goal=state.directive.goal, mode=mode)

@@ -7,23 +7,23 @@ budget is reserved for prompt and answer before, and settled after (`kernel.runt
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from kernel.engine.failures import Failure
-from kernel.engine.plan import Try
 from kernel.errors import OxiosError
-from kernel.gate.request import Cost
 from kernel.ids import call_id
 from kernel.journal.entry import Draft, Entry
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.ports.provider import KERNEL_NOTE, Attachment, ContextOverflow, Message, Reply, ToolSpec
 from kernel.runtime.attached import opening, tokens_of_attached
+from kernel.runtime.bound import PromptBound
 from kernel.runtime.context import PREFIX, TRIGGER, extract, plan_cut, summary_request
 from kernel.runtime.dispatch import Caller, Dispatcher
 from kernel.runtime.loop import Purpose
 from kernel.runtime.model import ModelDesk
-from kernel.runtime.sending import OUTPUT_TOKENS_MAX, Outgoing, Sending, reply_payload
+from kernel.runtime.receipts import Receipts
+from kernel.runtime.sending import OUTPUT_TOKENS_MAX, Outgoing, Sending
 from kernel.runtime.state import RunState
 from kernel.runtime.summary import summary_messages
 from kernel.runtime.text import CHARS_PER_TOKEN, tokens_of
@@ -49,11 +49,13 @@ class Asking:
     """Reported tokens for each one estimated, at the newest reply."""
     _counted: int = 0
     _tokens: int = 0
+    _bound: PromptBound = field(init=False)
     _attached_tokens: int = field(init=False)
     _opening: Message | None = None
     """The goal's message with its files: made, and encoded, once."""
 
     def __post_init__(self) -> None:
+        self._bound = PromptBound(self.tools)
         self._attached_tokens = tokens_of_attached(self.attached)
 
     async def ask(self, state: RunState, purpose: Purpose) -> Reply:
@@ -84,6 +86,7 @@ class Asking:
         summary = await self._sum_up(state, cut.end, room)
         self.record(state, "context.compacted", {"end": cut.end, "summary": summary, "by": "context"})
         self._counted = self._tokens = 0
+        self._bound.forget()
         return True
 
     async def _sum_up(self, state: RunState, end: int, room: int) -> str:
@@ -91,37 +94,23 @@ class Asking:
         if not self.desk.can_sum_up(self.model):
             return extract(state.messages, end)
         asked = summary_request(state.messages, end, room * CHARS_PER_TOKEN // 2)
-        entry: dict[str, JsonValue] = {"round": state.turns + 1, "model": self.model, "purpose": "compaction"}
-        self.record(state, "model.request", {**entry, "by": "context"})
-        sending, call = Sending(self.dispatcher, self.desk, self.caller), call_id(state.run, 0)
-        started_s = self.dispatcher.clock.monotonic_s()
+        receipts = self._receipts(state, {"purpose": "compaction", "by": "context"})
+        receipts.requested()
         try:
-            outgoing = Outgoing(state.run, call, self.model, asked, tokens_of(asked), phase="summary")
-            reply, used = await sending.send(outgoing)
-        except OxiosError as error:
-            failed = {**entry, "code": error.code, "message": error.explain(), "by": "context"}
-            self.record(state, "model.failed", failed)
+            reply, _ = await self._sending.ask(self._apart(state, asked), receipts)
+        except OxiosError:
             return extract(state.messages, end)
-        took_ms = round((self.dispatcher.clock.monotonic_s() - started_s) * 1000)
-        self.record(state, "model.reply", {**reply_payload(reply, "compaction", used, took_ms), "by": "context"})
         return reply.text.strip() or extract(state.messages, end)
 
     async def _ask(self, state: RunState, purpose: Purpose) -> Reply:
         """Record and send one request, record its reply; both are applied to `state`."""
-        entry: dict[str, JsonValue] = {"round": state.turns + 1, "model": self.model}
-        if purpose != "turn":
-            entry["purpose"] = purpose
-        self.record(state, "model.request", entry)
-        started_s = self.dispatcher.clock.monotonic_s()
-        told = _Told(self, state, entry)
-        try:
-            reply, used = await self._exchange(state, purpose, told)
-        except OxiosError as error:
-            if not told.failures:
-                self.record(state, "model.failed", {**entry, "code": error.code, "message": error.explain()})
-            raise
-        took_ms = round((self.dispatcher.clock.monotonic_s() - started_s) * 1000)
-        self.record(state, "model.reply", _reply_payload(state, reply, purpose, used, took_ms))
+        receipts = self._receipts(state, {"purpose": purpose} if purpose != "turn" else {})
+        receipts.requested()
+        if purpose == "summary":
+            reply, _ = await self._sending.ask(self._apart(state, summary_messages(state)), receipts)
+        else:
+            receipts.calls_of = partial(_calls, state)
+            reply = await self._turn(state, receipts)
         if reply.calls:  # After a final answer there is nothing left to finish.
             self._warn(state)
         return reply
@@ -133,27 +122,46 @@ class Asking:
             text = f"{KERNEL_NOTE}{used}. Finish with what there is."
             self.record(state, "run.steered", {"text": text, "by": "budget"})
 
-    async def _exchange(self, state: RunState, purpose: Purpose, told: _Told) -> tuple[Reply, Cost]:
-        sending, call = Sending(self.dispatcher, self.desk, self.caller), call_id(state.run, 0)
-        if purpose == "summary":
-            asked = summary_messages(state)
-            outgoing = Outgoing(state.run, call, self.model, asked, tokens_of(asked), phase="summary")
-            return await sending.send(told.by(outgoing))
+    async def _turn(self, state: RunState, receipts: Receipts) -> Reply:
         prompt_tokens = self._prompt_tokens(state)
-        messages = self._messages(state)
-        outgoing = Outgoing(state.run, call, self.model, messages, prompt_tokens, self.tools, attached=self.attached)
-        reply, used = await sending.send(told.by(outgoing))
+        outgoing = Outgoing(
+            state.run,
+            call_id(state.run, 0),
+            self.model,
+            self._messages(state),
+            prompt_tokens,
+            self.tools,
+            persona=state.env.persona,
+            attached=self.attached,
+            bound=self._bound,
+        )
+        reply, _ = await self._sending.ask(outgoing, receipts)
         if reply.usage.reported and reply.usage.input_tokens > 0:
             # What the provider counts, against our estimate; bounded, since a provider may lie.
             self._ratio = min(RATIO_MAX, max(RATIO_MIN, reply.usage.input_tokens / prompt_tokens))
-        return reply, used
+        return reply
 
-    def record(self, state: RunState, kind: str, payload: JsonObject) -> None:
-        """Append, then apply."""
+    @property
+    def _sending(self) -> Sending:
+        return Sending(self.dispatcher, self.desk, self.caller)
+
+    def _apart(self, state: RunState, asked: Sequence[Message]) -> Outgoing:
+        """A request with a conversation of its own, by the model for summaries."""
+        persona = state.env.persona
+        return Outgoing(
+            state.run, call_id(state.run, 0), self.model, asked, tokens_of(asked), phase="summary", persona=persona
+        )
+
+    def _receipts(self, state: RunState, said: JsonObject) -> Receipts:
+        return Receipts(partial(self.record, state), {"round": state.turns + 1, "model": self.model}, said)
+
+    def record(self, state: RunState, kind: str, payload: JsonObject) -> Awaitable[Entry]:
+        """Append, then apply; what is returned is there when the entry is durable."""
         if kind in ENDS:
             payload = {**payload, "turns": state.turns}
         self._last = self.dispatcher.journal.append(Draft(self.caller.principal, state.run, kind, payload))
         state.apply(kind, payload, self.dispatcher.clock.now_us())
+        return self._last
 
     async def settle(self) -> None:
         """Wait until the newest entry is durable. Raises: JournalDown."""
@@ -176,44 +184,10 @@ class Asking:
         return [*state.messages[: PREFIX - 1], self._opening, *state.messages[PREFIX:]]
 
 
-@dataclass(slots=True)
-class _Told:
-    """Records what the engine says of single attempts, in the run's stream."""
-
-    asking: Asking
-    state: RunState
-    entry: JsonObject
-    failures: int = 0
-
-    def by(self, outgoing: Outgoing) -> Outgoing:
-        persona = self.state.env.persona
-        return replace(outgoing, persona=persona, on_failed=self.failed, on_fallback=self.fell_back)
-
-    def failed(self, step: Try, failure: Failure) -> None:
-        self.failures += 1
-        error = failure.error
-        said = error.explain() if isinstance(error, OxiosError) else f"{type(error).__name__}: {error}"
-        code = error.code if isinstance(error, OxiosError) else "error"
-        payload: dict[str, JsonValue] = {
-            "class": failure.kind.value,
-            "key": step.key.source,
-            "code": code,
-            "message": said,
-        }
-        self.asking.record(self.state, "model.failed", {**self.entry, "model": step.model, **payload})
-
-    def fell_back(self, step: Try) -> None:
-        payload: JsonObject = {"from": step.fallback_from, "to": step.model, "reason": step.why}
-        self.asking.record(self.state, "model.fallback", payload)
-
-
-def _reply_payload(state: RunState, reply: Reply, purpose: Purpose, used: Cost, took_ms: int) -> JsonObject:
-    payload = reply_payload(reply, purpose, used, took_ms)
+def _calls(state: RunState, reply: Reply) -> JsonObject:
     first = state.calls_made + 1
     calls: list[JsonValue] = [
         {"call": call_id(state.run, first + index), "id": call.id, "name": call.name, "arguments": call.arguments}
         for index, call in enumerate(reply.calls)
     ]
-    if calls:
-        payload["calls"] = calls
-    return payload
+    return {"calls": calls} if calls else {}

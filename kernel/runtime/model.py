@@ -2,9 +2,9 @@
 
 Guarantees: no request leaves without a permit that covers `model:PROVIDER/NAME` and a reservation of
 prompt and answer in the run's budget; what the provider reports settles it. model.request is
-appended before, model.reply (or model.failed) after.
+appended before, model.reply (or model.failed) after; under a cap model.reserved is durable between.
 Does not guarantee: that a reply that was paid for survives a crash between its last byte and the
-commit; the run then asks again.
+commit; the run then asks again, and under a cap pays for both.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ class Exchange:
     request: ModelRequest
     on_event: Callable[[ModelEvent], None]
     reply: Reply | None = None
+    sent: bool = False
+    """From here on it may cost something."""
+    begun: bool = False
+    """Something of an answer came."""
 
 
 @dataclass(slots=True)
@@ -133,7 +137,9 @@ async def model(call: Call, args: ModelArgs) -> ToolResult:
     provider = exchange.provider
     try:
         with anyio.fail_after(exchange.request.deadline_s):
+            exchange.sent = True
             async for event in provider.stream(exchange.request):
+                exchange.begun = True
                 if isinstance(event, Reply):
                     exchange.reply = event
                 else:

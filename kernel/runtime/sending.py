@@ -1,21 +1,24 @@
 """One request to one model, for whoever asks: permit, reservation, stream, settlement.
 
 Guarantees: nothing is sent without a permit that covers `model:PROVIDER/NAME` and a reservation of
-prompt and answer in the caller's account; the reservation is settled by what the provider reported,
-by the reserved estimate where it reported nothing or failed. A revoked capability ends the request.
-What this does not do: journal. Whoever asks has a stream of its own and says there what it asked.
+prompt and answer in the caller's account; under a cap the reservation is the most that it can cost,
+and durable in the stream before anything is sent. It is settled by what the provider reported, in
+full where it reported nothing or broke off, and by nothing where it refused; under a cap never by
+more than was reserved. Each attempt leaves its receipt (`kernel.runtime.receipts`), a cancelled one
+too. A revoked capability ends the request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 import anyio
 
 from kernel.engine import money
-from kernel.engine.failures import Failure
+from kernel.engine.failures import Failure, FailureClass, classify
 from kernel.engine.plan import Compact, Try, Wait
 from kernel.engine.pursue import Shown, pursue
 from kernel.engine.routes import Phase
@@ -23,7 +26,6 @@ from kernel.errors import BudgetExhausted, CapabilityRevoked, Invalid, KernelBug
 from kernel.gate.decision import Denied
 from kernel.gate.request import Cost, Request
 from kernel.ids import CallId, RunId
-from kernel.jsontypes import JsonValue
 from kernel.limits import MODEL_DEADLINE_S
 from kernel.log import get_logger
 from kernel.ports.provider import (
@@ -39,17 +41,32 @@ from kernel.ports.provider import (
     Usage,
 )
 from kernel.runtime.attached import refusal
+from kernel.runtime.bound import PromptBound
 from kernel.runtime.dispatch import Caller, Dispatcher, digest_of
 from kernel.runtime.live import LiveReasoning, LiveText
 from kernel.runtime.model import Exchange, ModelArgs, ModelDesk, model
-from kernel.runtime.text import cut_bytes
+from kernel.runtime.receipts import Receipts
+from kernel.runtime.spending import NOTHING
 from kernel.syscalls.permit import Permit
 
 _log = get_logger("sending")
 
 OUTPUT_TOKENS_MAX: Final = 8192
 OUTPUT_TOKENS_MIN: Final = 256
-REASONING_BYTES_MAX: Final = 4096
+_UNBILLED: Final = frozenset(
+    {
+        FailureClass.RATE_LIMIT,
+        FailureClass.AUTH,
+        FailureClass.BILLING,
+        FailureClass.OVERLOADED,
+        FailureClass.OVERFLOW,
+        FailureClass.MODEL_UNKNOWN,
+        FailureClass.REQUEST,
+    }
+)
+"""Refusals: no answer was begun."""
+_MAY_BILL: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
+"""Whoever said so gave up waiting; behind it an answer may have been made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +84,12 @@ class Outgoing:
     persona: str = ""
     attached: Sequence[Attachment] = ()
     """The files in `messages`: the model must take them."""
-    on_failed: Callable[[Try, Failure], None] = lambda _step, _failure: None
-    """Told of each attempt that failed, before the next."""
-    on_fallback: Callable[[Try], None] = lambda _step: None
-    """Told when another model than the one before is asked."""
+    bound: PromptBound | None = None
+    """What is known of the prompt's size; None where it is counted from nothing."""
+
+    def prompt_tokens_max(self, model: str) -> int:
+        bound = self.bound or PromptBound(self.tools)
+        return bound.at_most(model, self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,55 +100,97 @@ class Sending:
     desk: ModelDesk
     caller: Caller
 
-    async def send(self, outgoing: Outgoing) -> tuple[Reply, Cost]:
-        """The reply, and what it cost; after other keys and models where the engine has them.
+    async def ask(self, outgoing: Outgoing, receipts: Receipts) -> tuple[Reply, Cost]:
+        """The reply and what it cost, recorded; after other keys and models where the engine has them.
 
         Raises: OxiosError: what the gate or the providers said; BudgetExhausted; Invalid (a money
         budget, and no price known).
         """
         await self.desk.refresh()
-        async with self.desk.engine.asking(outgoing.model, outgoing.phase, persona=outgoing.persona) as attempts:
+        started_s = self.dispatcher.clock.monotonic_s()
+        owed: list[Cost] = []
 
-            async def attempt(step: Try, shown: Shown) -> tuple[Reply, Cost]:
-                if step.fallback_from:
-                    outgoing.on_fallback(step)
-                async with attempts.slot(step, outgoing.prompt_tokens):
-                    return await self._attempt(outgoing, step, attempts.provider_of(step), shown)
+        def failed(step: Try, failure: Failure) -> None:
+            receipts.failed(step, failure, owed.pop() if owed else NOTHING)
 
-            return await pursue(
-                attempts.plan,
-                self.dispatcher.clock,
-                attempt,
-                compact=_cannot_compact,
-                failed=outgoing.on_failed,
-                waiting=_log_wait,
-            )
+        async def attempt(step: Try, shown: Shown) -> tuple[Reply, Cost]:
+            if step.fallback_from:
+                receipts.fell_back(step)
+            async with attempts.slot(step, outgoing.prompt_tokens):
+                one = _Attempt(self, outgoing, step, attempts.provider_of(step), receipts, owed)
+                reply, used = await one.send(shown)
+                if outgoing.bound is not None and reply.usage.reported:
+                    outgoing.bound.counted(step.model, reply.usage.input_tokens, len(outgoing.messages))
+                took_ms = round((self.dispatcher.clock.monotonic_s() - started_s) * 1000)
+                receipts.replied(reply, used, took_ms)  # With no wait since it was settled.
+                return reply, used
 
-    async def _attempt(self, outgoing: Outgoing, step: Try, provider: Provider, shown: Shown) -> tuple[Reply, Cost]:
-        """One model and key: its own permit, its own reservation."""
-        if outgoing.attached and (refused := refusal(outgoing.attached, step.facts)):
+        try:
+            async with self.desk.engine.asking(outgoing.model, outgoing.phase, persona=outgoing.persona) as attempts:
+                return await pursue(
+                    attempts.plan,
+                    self.dispatcher.clock,
+                    attempt,
+                    compact=_cannot_compact,
+                    failed=failed,
+                    waiting=_log_wait,
+                )
+        except OxiosError as error:
+            receipts.refused(error)
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One model and key: its own permit, its own reservation. `owed` is left what a failed one costs."""
+
+    sending: Sending
+    outgoing: Outgoing
+    step: Try
+    provider: Provider
+    receipts: Receipts
+    owed: list[Cost]
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return self.sending.dispatcher
+
+    async def send(self, shown: Shown) -> tuple[Reply, Cost]:
+        """Raises: OxiosError."""
+        refused = refusal(self.outgoing.attached, self.step.facts)
+        if refused is not None:
             raise refused
-        cost = self._cost_at_most(outgoing, step)
-        request = self._permit_request(outgoing, step, cost)
+        budgets, account = self.dispatcher.budgets, self.sending.caller.account
+        capped = budgets.capped(account)
+        cost, answer = self._cost_at_most(capped=capped)
+        request = self._permit_request(cost)
         decision = await self.dispatcher.gate.admit(request)
         if isinstance(decision, Denied):
-            raise (
-                BudgetExhausted(decision.reason, remedy=decision.remedy)
-                if decision.layer == "budget"
-                else decision.error()
-            )
-        used = cost
-        exchange = Exchange(provider, _model_request(outgoing, step, cost), self._listener(outgoing.stream, shown))
+            exhausted = BudgetExhausted(decision.reason, remedy=decision.remedy)
+            raise exhausted if decision.layer == "budget" else decision.error()
+        exchange = Exchange(self.provider, self._model_request(answer), self._listener(shown))
+        used = NOTHING
         try:
-            reply = await self._stream(step, request, decision, exchange)
-            used = _used(step, reply.usage, cost)
+            if capped:
+                await self.receipts.reserved(self.step, cost)
+            reply = await self._stream(request, decision, exchange)
+            used = self._used(reply.usage, cost, capped=capped)
+        except OxiosError as error:
+            used = _owed(exchange, error, cost)
+            self.owed[:] = [used]
+            raise
+        except anyio.get_cancelled_exc_class():
+            used = cost if exchange.sent else NOTHING
+            self.receipts.abandoned(self.step, used)
+            raise
         finally:
-            self.dispatcher.budgets.settle(decision.reservation, used)
+            budgets.settle(decision.reservation, used)
             self.dispatcher.ledger.release(decision)
         return reply, used
 
-    async def _stream(self, step: Try, request: Request, permit: Permit, exchange: Exchange) -> Reply:
-        self.desk.exchanges[request.call] = exchange
+    async def _stream(self, request: Request, permit: Permit, exchange: Exchange) -> Reply:
+        step, exchanges = self.step, self.sending.desk.exchanges
+        exchanges[request.call] = exchange
         withdrawn: list[str] = []
         with anyio.CancelScope() as scope:
 
@@ -139,7 +200,8 @@ class Sending:
 
             try:
                 self.dispatcher.ledger.redeem(permit, request.syscall.name, request.arguments, withdraw)
-                await request.syscall.invoke(self.dispatcher.context(self.caller, request, permit), request.args)
+                context = self.dispatcher.context(self.sending.caller, request, permit)
+                await request.syscall.invoke(context, request.args)
             except (OxiosError, KernelBug, AssertionError):
                 raise
             except Exception as error:
@@ -150,7 +212,7 @@ class Sending:
                     remedy="this is a fault of Oxios; resume to ask again, or choose another model",
                 ) from error
             finally:
-                self.desk.exchanges.pop(request.call, None)
+                exchanges.pop(request.call, None)
         if exchange.reply is None:
             reason = withdrawn[0] if withdrawn else "it was cancelled"
             raise CapabilityRevoked(
@@ -158,8 +220,8 @@ class Sending:
             )
         return exchange.reply
 
-    def _listener(self, stream: RunId, shown: Shown) -> Callable[[ModelEvent], None]:
-        live = self.dispatcher.live
+    def _listener(self, shown: Shown) -> Callable[[ModelEvent], None]:
+        live, stream = self.dispatcher.live, self.outgoing.stream
 
         def on_event(event: ModelEvent) -> None:
             if not live.heard(stream):
@@ -172,51 +234,73 @@ class Sending:
 
         return on_event
 
-    def _cost_at_most(self, outgoing: Outgoing, step: Try) -> Cost:
-        """What the request may cost: less answer where little budget is left."""
-        left = self.dispatcher.budgets.remaining(self.caller.account)
-        prompt, answer = outgoing.prompt_tokens, min(outgoing.output_tokens_max, step.facts.output_tokens)
+    def _cost_at_most(self, *, capped: bool) -> tuple[Cost, int]:
+        """What the request may cost, and the tokens of answer in it: fewer where little budget is left."""
+        outgoing, step = self.outgoing, self.step
+        left = self.dispatcher.budgets.remaining(self.sending.caller.account)
+        prompt = outgoing.prompt_tokens_max(step.model) if capped else outgoing.prompt_tokens
+        answer = min(outgoing.output_tokens_max, step.facts.output_tokens)
+        least = min(OUTPUT_TOKENS_MIN, answer)
         if left.tokens_max is not None:
-            answer = max(min(OUTPUT_TOKENS_MIN, answer), min(answer, left.tokens_max - prompt))
-        if left.micro_usd_max is not None and step.price is None:
-            raise Invalid(
-                f"there is a money budget and the price of {step.model} is not known",
-                remedy="set input_usd_per_mtok and output_usd_per_mtok under providers.NAME, or budget tokens",
-            )
-        return Cost(tokens=prompt + answer, calls=0, micro_usd=money.cost_at_most(step.price, prompt, answer))
+            answer = max(least, min(answer, left.tokens_max - prompt))
+        if left.micro_usd_max is not None:
+            if step.price is None:
+                raise Invalid(
+                    f"there is a money budget and the price of {step.model} is not known",
+                    remedy="set input_usd_per_mtok and output_usd_per_mtok under providers.NAME, or budget tokens",
+                )
+            answer = max(least, money.answer_for(step.price, prompt, left.micro_usd_max, answer))
+        micro_usd = money.cost_at_most(step.price, prompt, answer)
+        return Cost(tokens=prompt + answer, calls=0, micro_usd=micro_usd), answer
 
-    def _permit_request(self, outgoing: Outgoing, step: Try, cost: Cost) -> Request:
-        args = ModelArgs(model=step.model, tokens=cost.tokens)
+    def _permit_request(self, cost: Cost) -> Request:
+        args, caller = ModelArgs(model=self.step.model, tokens=cost.tokens), self.sending.caller
         return Request(
-            principal=self.caller.principal,
-            owner=self.caller.owner,
-            role=self.caller.role,
-            run=outgoing.stream,
-            call=outgoing.call,
+            principal=caller.principal,
+            owner=caller.owner,
+            role=caller.role,
+            run=self.outgoing.stream,
+            call=self.outgoing.call,
             syscall=model,
             args=args,
             arguments=digest_of(args),
             mounts=(),
-            account=self.caller.account,
+            account=caller.account,
             cost=cost,
         )
 
+    def _model_request(self, answer: int) -> ModelRequest:
+        return ModelRequest(
+            model=self.step.name,
+            messages=self.outgoing.messages,
+            tools=self.outgoing.tools,
+            output_tokens_max=answer,
+            deadline_s=min(MODEL_DEADLINE_S, max(self.step.deadline_s, 1.0)),
+            key=self.step.key.value,
+        )
 
-def _model_request(outgoing: Outgoing, step: Try, cost: Cost) -> ModelRequest:
-    return ModelRequest(
-        model=step.name,
-        messages=outgoing.messages,
-        tools=outgoing.tools,
-        output_tokens_max=cost.tokens - outgoing.prompt_tokens,
-        deadline_s=min(MODEL_DEADLINE_S, max(step.deadline_s, 1.0)),
-        key=step.key.value,
-    )
+    def _used(self, usage: Usage, reserved: Cost, *, capped: bool) -> Cost:
+        """By what was reported; under a cap, what is more than can be true counts as what can."""
+        if not usage.reported:
+            return reserved
+        tokens = max(0, usage.input_tokens) + max(0, usage.output_tokens)
+        micro_usd = max(0, money.cost(self.step.price, usage))
+        if not capped:
+            return Cost(tokens, 0, micro_usd)
+        if tokens > reserved.tokens or micro_usd > reserved.micro_usd:
+            _log.warning("usage_beyond_bound", model=self.step.model, tokens=tokens, at_most=reserved.tokens)
+        return Cost(min(tokens, reserved.tokens), 0, min(micro_usd, reserved.micro_usd))
 
 
-def _used(step: Try, usage: Usage, reserved: Cost) -> Cost:
-    if not usage.reported:
+def _owed(exchange: Exchange, error: OxiosError, reserved: Cost) -> Cost:
+    """What a failed attempt costs: all that was reserved, unless it is certain that no answer was begun."""
+    if not exchange.sent:
+        return NOTHING
+    if exchange.begun:
         return reserved
-    return Cost(tokens=usage.input_tokens + usage.output_tokens, calls=0, micro_usd=money.cost(step.price, usage))
+    failure = classify(error)
+    refused = failure.kind in _UNBILLED or (failure.status and failure.status not in _MAY_BILL)
+    return NOTHING if refused else reserved
 
 
 async def _cannot_compact(_step: Compact) -> bool:
@@ -226,25 +310,3 @@ async def _cannot_compact(_step: Compact) -> bool:
 
 def _log_wait(wait: Wait) -> None:
     _log.info("model_wait", seconds=wait.seconds, why=wait.why)
-
-
-def reply_payload(reply: Reply, purpose: str, used: Cost, took_ms: int) -> dict[str, JsonValue]:
-    """What model.reply says of any reply; its calls are the business of whoever asked."""
-    payload: dict[str, JsonValue] = {
-        "text": reply.text,
-        "finish": reply.finish,
-        "model": reply.model,
-        "ms": took_ms,
-        "usage": {
-            "in": reply.usage.input_tokens,
-            "out": reply.usage.output_tokens,
-            "cached": reply.usage.cached_tokens,
-        },
-    }
-    if used.micro_usd:
-        payload["micro_usd"] = used.micro_usd
-    if reply.reasoning:
-        payload["reasoning"] = cut_bytes(reply.reasoning, REASONING_BYTES_MAX)
-    if purpose != "turn":
-        payload["purpose"] = purpose
-    return payload

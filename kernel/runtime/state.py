@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias, cast
 
 from kernel.directive import Directive, ExecEnv
+from kernel.gate.request import Cost
 from kernel.ids import KERNEL, CallId, Principal, RunId
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
@@ -20,6 +21,7 @@ from kernel.ports.provider import KERNEL_NOTE, Message, ToolCall, Usage
 from kernel.runtime.context import compacted
 from kernel.runtime.novelty import Novelty
 from kernel.runtime.record import directive_of, env_of
+from kernel.runtime.spending import Spending
 
 RunStatus: TypeAlias = Literal["running", "paused", "finished", "failed", "cancelled"]
 CallStatus: TypeAlias = Literal["waiting", "intended", "in_doubt", "done"]
@@ -84,7 +86,8 @@ class RunState:
     calls_spent: int = 0
     """Those that were carried out: what the budget counts."""
     usage: Usage = field(default_factory=Usage)
-    cost_micro_usd: int = 0
+    """As providers reported it; a fork's from the fork on, like all that it spends."""
+    spending: Spending = field(default_factory=Spending)
     started_us: int = 0
     updated_us: int = 0
     active_us: int = 0
@@ -123,9 +126,19 @@ class RunState:
     def apply(self, kind: str, payload: JsonObject, time_us: int) -> None:
         """Fold one entry in. Kinds that say nothing about a run's state change nothing."""
         self.last_us, self.updated_us = self.updated_us, time_us
+        self.spending.apply(kind, payload)
         handler = _HANDLERS.get(kind)
         if handler is not None:
             handler(self, payload)
+
+    @property
+    def spent(self) -> Cost:
+        """What the budget counts, with what is reserved for a request under way."""
+        return self.spending.total.plus(Cost(calls=self.calls_spent))
+
+    @property
+    def cost_micro_usd(self) -> int:
+        return self.spending.total.micro_usd
 
     def flush_queued(self) -> None:
         """Let queued messages into the conversation; before each model request."""
@@ -158,6 +171,7 @@ def _started(state: RunState, payload: JsonObject) -> None:
     state.started_us = state.live_since_us = state.updated_us
     state.status, state.output, state.note, state.active_us = "running", "", "", 0
     state.verdict = None
+    state.usage, state.spending, state.calls_spent = Usage(), Spending(), 0
     if not state.messages:
         state.messages = [Message("system", str(payload["system"])), Message("user", str(payload["user"]))]
 
@@ -196,7 +210,6 @@ def _replied(state: RunState, payload: JsonObject) -> None:
         state.usage.output_tokens + usage.get("out", 0),
         state.usage.cached_tokens + usage.get("cached", 0),
     )
-    state.cost_micro_usd += cast("int", payload.get("micro_usd", 0))
     state.model = str(payload.get("model", state.model))
     text = str(payload.get("text", ""))
     purpose = payload.get("purpose")

@@ -204,7 +204,7 @@ async def test_the_agent_is_told_once_when_most_of_its_budget_is_used(
     tmp_path: Path, tokens_max: int, told: int
 ) -> None:
     """At four fifths, before its next reply; with plenty left, not at all."""
-    big = Usage(input_tokens=7_500, output_tokens=10)
+    big = Usage(input_tokens=40, output_tokens=7_470)
     script = [replace(call("ls"), usage=big), call("ls", path="."), say("done")]
     async with open_world(tmp_path, script) as world:
         state = await world.run(budget=Budget(tokens_max=tokens_max))
