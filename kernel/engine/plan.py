@@ -26,6 +26,7 @@ from typing import Final, Protocol, TypeAlias
 from kernel.engine.catalog import ModelFacts
 from kernel.engine.failures import RULES, Failure, FailureClass, classify
 from kernel.engine.health import Health
+from kernel.engine.notes import Notes
 from kernel.engine.retry import ATTEMPTS_MAX, Backoff
 from kernel.engine.routes import Candidate, Chosen, Gate, Shut, decide
 from kernel.engine.sources import Found, Key
@@ -139,7 +140,7 @@ class Plan:
     _tries: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     _strikes: dict[str, int] = field(default_factory=dict[str, int])
     _ends_at_s: dict[str, float] = field(default_factory=dict[str, float])
-    _notes: dict[str, str] = field(default_factory=dict[str, str])
+    _notes: Notes = field(default_factory=Notes)
     _again: _Again | None = None
     _open: Try | None = None
     _asked: str = ""
@@ -185,7 +186,7 @@ class Plan:
         """What the failure was; `visible` says that something of the reply was already shown."""
         self._report(step)
         failure = self._failures[step.model] = classify(error)
-        self._notes[step.model] = _said(failure)
+        self._notes.say(step.model, _said(failure), step.key.source)
         self.health.failed(step.model, step.key, failure, now_s)
         if visible or not failure.rule.other_model:
             self.health.cool(step.key, failure, now_s)
@@ -258,15 +259,15 @@ class Plan:
             if isinstance(found, Chosen) and one.model == found.model:
                 key = next(key for key in keys[found.model] if key.id == found.key)
                 return self._try(found.model, key, now_s)
-            if one.gates:
-                self._notes.setdefault(one.model, one.gates[0].why)
+            if one.gates and not self._notes.of(one.model):
+                self._notes.say(one.model, ", ".join(gate.why for gate in one.gates))
         assert isinstance(found, Shut), "what was chosen is among the candidates"
         if found.free_at_s is not None:
             ends_s = self._wait_ends_s if self._wait_ends_s is not None else now_s + self.bounds.wait_s
             if found.free_at_s <= ends_s:
                 self._wait_ends_s = ends_s
                 self._ends_at_s.clear()
-                return Wait(found.free_at_s - now_s, self._notes_text())
+                return Wait(found.free_at_s - now_s, self._notes.text(self.models))
         self._end = self._give_up(now_s)
         return self._end
 
@@ -288,7 +289,7 @@ class Plan:
             self.facts(model),
             self.tried,
             moved,
-            self._notes.get(before, "") if moved else "",
+            self._notes.of(before) if moved else "",
         )
         return self._open
 
@@ -317,7 +318,7 @@ class Plan:
         return found.keys
 
     def _lost(self, model: str, failure: Failure, note: str) -> None:
-        self._notes[model] = note
+        self._notes.say(model, note)
         self._failures.setdefault(model, failure)
 
     def _leave_overflown(self, model: str) -> None:
@@ -344,7 +345,7 @@ class Plan:
             cause = NotFound("no model is named", remedy="set model.default, or name one: PROVIDER/MODEL")
             return GiveUp(cause.message, cause.remedy, resumable=False, cause=cause)
         resumable = kind not in _AT_FAULT
-        reason = f"no model can answer now: {self._notes_text()}"
+        reason = f"no model can answer now: {self._notes.text(self.models)}"
         after_s = max(0.0, min(waits) - now_s) if waits else None
         remedy = "resume the run to go on" + (f" (not before {after_s:.0f} s have passed)" if after_s else "")
         if isinstance(cause, OxiosError) and cause.remedy and not RULES[kind].passes:
@@ -362,9 +363,6 @@ class Plan:
         except OxiosError:
             return ()
         return [gate for key in keys if (gate := self.health.gate(model, key, now_s)).free_at_s > now_s]
-
-    def _notes_text(self) -> str:
-        return "; ".join(f"{model}: {self._notes[model]}" for model in self.models if self._notes.get(model))
 
 
 def _said(failure: Failure) -> str:

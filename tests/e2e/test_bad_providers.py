@@ -7,99 +7,16 @@ fork of one that has ended) comes to its end once the provider is well.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
-import anyio.lowlevel
 import pytest
 
-from kernel.boot import Kernel, open_kernel
-from kernel.clock import SystemClock
-from kernel.directive import Budget, Directive, ExecEnv, Mount
-from kernel.ids import RunId, user
+from kernel.directive import Budget
 from kernel.ports.provider import Usage
-from kernel.runtime.state import RunState
-from kernel.settings import load_settings
-from kernel.testing.model_server import Answer, Fault, ModelServer, Raw, Reaction, Scene, ScriptedCall, model_server
+from kernel.testing.model_server import Answer, Fault, Raw, Reaction, Scene, ScriptedCall
+from tests.e2e.provider_place import DONE, HALF, NOW, WIRES, WRITE, fault, names, nothing_is_lost, place
 
-OWNER = user("tester")
-WIRES = ("openai", "anthropic")
-WRITE = Answer(calls=(ScriptedCall("write", '{"path": "a.txt", "content": "kept\\n"}'),))
-DONE = Answer("It is written.")
-HALF = Answer("I think that", finish=None, usage=None, done=False)
-NOW = {"Retry-After": "0"}
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("wire", WIRES)]
-
-
-class Hasty(SystemClock):
-    """Waits between attempts take no time, and time has passed after them; deadlines of a minute and more last."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def monotonic_s(self) -> float:
-        return super().monotonic_s() + self.ahead_s
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds >= 60:
-            await super().sleep(seconds)
-        else:
-            self.ahead_s += seconds
-            await anyio.lowlevel.checkpoint()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A kernel whose only model is the scripted server's."""
-
-    kernel: Kernel
-    server: ModelServer
-    work: Path
-
-    async def run(self, budget: Budget | None = None) -> RunState:
-        env = ExecEnv(mounts=(Mount(str(self.work)),), model="bad/m", budget=budget or Budget())
-        run = await self.kernel.runs.start(Directive("Write a.txt."), env, owner=OWNER)
-        return await self.kernel.runs.wait(run)
-
-    async def go_on(self, state: RunState) -> RunState:
-        """The run to its end, or a fork of it where it has ended, with a provider that is well."""
-        self.server.script += [DONE] * 3
-        self.kernel.supervisor.desk.engine.health.forget("bad")  # As after a while, or a restart.
-        run = state.run
-        if state.status == "paused":
-            await self.kernel.supervisor.resume(run, by=OWNER)
-        else:
-            run = await self.kernel.supervisor.fork(run, by=OWNER)
-        return await self.kernel.runs.wait(run)
-
-    async def kinds(self, run: RunId) -> list[str]:
-        await self.kernel.journal.flush()
-        return [entry.kind for entry in await self.kernel.journal.read(stream=run)]
-
-
-@asynccontextmanager
-async def place(tmp_path: Path, wire: str, script: Sequence[Reaction]) -> AsyncGenerator[Place]:
-    work = tmp_path / "work"
-    work.mkdir()
-    async with model_server(script) as server:
-        said = {
-            "providers.bad.kind": wire,
-            "providers.bad.base_url": server.url,
-            "providers.bad.first_byte_s": "0.3",
-            "providers.bad.idle_s": "0.2",
-            "routing.wait_s": "0",
-        }
-        settings = load_settings(home=tmp_path / "home", cwd=tmp_path, overrides=said, env={})
-        async with open_kernel(settings, operator=OWNER, clock=Hasty()) as kernel:
-            yield Place(kernel, server, work)
-
-
-def fault(status: int, code: str = "", message: str = "as scripted", **headers: str) -> Fault:
-    return Fault(status, json.dumps({"error": {"code": code, "type": code, "message": message}}), headers)
 
 
 REFUSED = [
@@ -130,10 +47,6 @@ DOWN = [
     ("garbage", Raw(b"data: {broken\n\n"), "not JSON"),
     ("an error inside", Raw(b'data: {"type":"error","error":{"message":"inside"}}\n\n'), "inside"),
 ]
-
-
-def names(cases: Sequence[tuple[object, ...]]) -> list[str]:
-    return [str(case[0]) for case in cases]
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=names(REFUSED))
@@ -290,16 +203,3 @@ async def test_with_every_provider_dead_the_run_waits_and_says_so(tmp_path: Path
         here.server.respond = respond
         here.server.script[:] = [DONE] * (len(here.server.requests))
         await nothing_is_lost(here, state)
-
-
-async def nothing_is_lost(here: Place, state: RunState) -> None:
-    """The write stands, once; each request has its reply or failure; the work comes to its end."""
-    assert (here.work / "a.txt").read_text() == "kept\n"
-    kinds = await here.kinds(state.run)
-    assert kinds.count("call.outcome") == 1
-    assert kinds.count("model.request") <= kinds.count("model.reply") + kinds.count("model.failed")
-    (here.work / "a.txt").write_text("changed by hand\n")
-    ended = await here.go_on(state)
-    assert (ended.status, ended.output) == ("finished", DONE.text), ended.note
-    assert (here.work / "a.txt").read_text() == "changed by hand\n"
-    assert here.server.unexpected == []

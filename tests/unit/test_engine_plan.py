@@ -242,13 +242,16 @@ def test_a_refused_key_is_not_waited_for() -> None:
 
 
 def test_all_providers_dead_says_what_each_of_them_did() -> None:
-    """Each model's own failure is named, and the run may go on later."""
+    """Each model's own failure is named, and each of its keys', and the run may go on later."""
     desk = Desk()
     plan = desk.plan("a/m", "b/m", "c/m")
     outcomes = [KEY, SPENT, ProviderDown("500", status=500), DOWN, DOWN, ModelUnknown("404")]
     assert desk.play(plan, outcomes)[-1] == "give up"
     reason = ended(plan, desk.now_s).reason
-    assert all(part in reason for part in ("a/m: billing: 402", "b/m: server: 500", "c/m: model_unknown: 404"))
+    assert all(
+        part in reason
+        for part in ("a/m: env:A1: auth: 401, env:A2: billing: 402; ", "b/m: server: 500; ", "c/m: model_unknown: 404")
+    )
 
 
 def test_an_open_breaker_gates_and_lets_one_probe_through() -> None:

@@ -63,6 +63,7 @@ class WireClient:
         exchange = Exchange(self._config.waits, asked, request, *self._open_session())
         try:
             await exchange.send(body, key, wire.headers(key))
+            del body  # A whole conversation: not to be kept while its answer comes.
             async for event in exchange.events(wire.assembly(asked)):
                 yield event
         finally:
