@@ -59,9 +59,9 @@ class Supervisor:
     live: dict[RunId, AgentProcess] = field(default_factory=dict[RunId, AgentProcess])
     launched: set[RunId] = field(default_factory=set[RunId])
     """Runs that lived in this kernel: a budget above them has counted what they spent."""
-    resuming: set[RunId] = field(default_factory=set[RunId])
     listeners: list[Callable[[RunId], None]] = field(default_factory=list[Callable[[RunId], None]])
     """Told of each run that goes live, before its first step, within the task that asked for it."""
+    resuming: set[RunId] = field(default_factory=set[RunId])
     """Runs on their way to being live: a second resume meanwhile is refused."""
 
     async def start(
@@ -135,12 +135,6 @@ class Supervisor:
         self.capabilities.drop(agent(run))
         return await self.state(run)
 
-    async def resume(
-        self, run: RunId, *, by: Principal, resolution: Resolution | None = None, budget: Budget | None = None
-    ) -> None:
-        """Go on with a paused or interrupted run; what `budget` names replaces what the run's own allows.
-
-        Raises: NotFound; Conflict, where it is live or ended; Invalid, where something of it was erased.
     async def interrupt(self, run: RunId) -> None:
         """Leave a live run off, as when the kernel goes down; at once where it is not live."""
         process = self.live.get(run)
@@ -148,6 +142,12 @@ class Supervisor:
             process.interrupt()
             await process.done.wait()
 
+    async def resume(
+        self, run: RunId, *, by: Principal, resolution: Resolution | None = None, budget: Budget | None = None
+    ) -> None:
+        """Go on with a paused or interrupted run; what `budget` names replaces what the run's own allows.
+
+        Raises: NotFound; Conflict, where it is live or ended; Invalid, where something of it was erased.
         """
         if run in self.live or run in self.resuming:
             raise Conflict(f"run {run} is running", remedy="wait for it, or stop it with `oxios runs cancel`")
@@ -255,6 +255,8 @@ class Supervisor:
         mode = cast("ApprovalMode", state.approve) if state.approve else None
         self.approvals.open_run(state.run, goal=state.directive.goal, mode=mode)
         self.live[state.run] = process
+        for listener in self.listeners:
+            listener(state.run)
         self.tasks.start_soon(self._carry, process, name=f"agent {state.run}")
         return process
 
@@ -263,8 +265,6 @@ class Supervisor:
         journal = self.dispatcher.journal
         journal.enter_stream()
         try:
-        for listener in self.listeners:
-            listener(state.run)
             with bind(run=run, trace=run):
                 await process.run()
         finally:
