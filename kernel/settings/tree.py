@@ -309,10 +309,6 @@ class PersonaSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The whole. `home` is not a setting in a file: it decides which file is read."""
-
-@dataclass(frozen=True, slots=True)
 class ServerSettings:
     host: str = setting(
         "127.0.0.1", _BIND, Operator(), "The address `oxios serve` listens on; one not of this machine needs a password."
@@ -326,6 +322,10 @@ class ServerSettings:
         False, Flag(), Operator(), "Whether cookies are sent over TLS only; on by itself where url begins with https."
     )
 
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole. `home` is not a setting in a file: it decides which file is read."""
 
     home: Path = field(metadata=GIVEN)
     journal: JournalSettings = section(JournalSettings)
