@@ -34,8 +34,9 @@ _FAMILIES: Final[tuple[_Family, ...]] = (
 
 
 def modalities_of(name: str) -> tuple[Modality, ...]:
-    """`name` as its provider has it, a vendor's path before it or not."""
-    for part in reversed(re.split(r"[/:]", name.lower())):
+    """`name` as its provider has it, with a vendor before it or a tag after it, or without."""
+    bare = name.lower().rpartition("/")[2]
+    for part in (bare, bare.partition(":")[2]):
         for pattern, takes in _FAMILIES:
             if re.match(pattern, part):
                 return ("text", *takes)
