@@ -106,7 +106,7 @@ class Cycle:
 
         Raises: Invalid (empty, too long); Conflict (a turn is under way); JournalDown.
         """
-        _check(message)
+        check_message(message)
         await self._catch_up()
         turn = self.session.turn
         given: dict[str, JsonValue] = {"key": key} if key else {}
@@ -362,7 +362,8 @@ def review_notes(verdict: Verdict | None) -> str:
     return "\n\nReview notes, not met:\n" + "\n".join(f"- {gap}" for gap in verdict.gaps)
 
 
-def _check(message: str) -> None:
+def check_message(message: str) -> None:
+    """Raises: Invalid, where it is empty or too long."""
     if not message.strip():
         raise Invalid("the message is empty", remedy="say what is wanted")
     if len(message) > GOAL_CHARS_MAX:

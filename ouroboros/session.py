@@ -127,6 +127,7 @@ class Session:
     origin: Origin | None = None
     superseded: list[Turn] = field(default_factory=list[Turn])
     """Turns that were rewound, oldest first: they count for nothing any more."""
+    created_seq: int = 0
     seq: int = field(default=0, compare=False)
     """The newest entry of the stream that is folded in."""
 
@@ -199,7 +200,7 @@ def _created(session: Session, payload: Mapping[str, Any]) -> None:
     session.name = payload["name"]
     session.mounts = tuple(Mount(**item) for item in payload["mounts"])
     session.budget = Budget(**payload.get("budget", {}))
-    session.created_us = session.updated_us
+    session.created_us, session.created_seq = session.updated_us, session.seq
     if origin := payload.get("origin"):
         session.origin = Origin(RunId(origin["session"]), origin["turn"], origin["seq"], origin["depth"])
     _changed(session, payload)

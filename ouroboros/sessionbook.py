@@ -72,8 +72,8 @@ class Making:
     budget: Budget = Budget()  # noqa: RUF009 -- frozen
 
 
-async def create(journal: Appender, making: Making, now_us: int) -> Session:
-    """Raises: Invalid (name); JournalDown."""
+async def create(journal: Appender, making: Making, now_us: int, more: JsonObject | None = None) -> Session:
+    """A new session; `more` stands in its first entry as well. Raises: Invalid (name); JournalDown."""
     check_name(making.name)
     session = Session(RunId(new_id("s", now_us)))
     payload: dict[str, JsonValue] = {
@@ -84,6 +84,7 @@ async def create(journal: Appender, making: Making, now_us: int) -> Session:
         "approve": making.approve,
         "mounts": [asdict(mount) for mount in making.mounts],
         "budget": {key: value for key, value in asdict(making.budget).items() if value is not None},
+        **(more or {}),
     }
     await record(journal, session, words.CREATED, payload, by=making.owner)
     return session
