@@ -38,7 +38,7 @@ def _html(source: str) -> Markup:
         nh3.clean(
             rendered,
             tags=_TAGS,
-            attributes={"a": {"href"}, "ol": {"start"}},
+            attributes={"a": {"href"}, "ol": {"start"}, "*": set()},
             url_schemes=_SCHEMES,
             link_rel="noopener noreferrer nofollow",
             set_tag_attribute_values={"a": {"target": "_blank"}},

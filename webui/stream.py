@@ -166,8 +166,8 @@ class Hub:
         finally:
             self._followers.discard(follower)
 
-    async def follow(self, sees: Sight, wants: Sight, after: int | None = None) -> AsyncIterator[Frame]:
-        """Entries after `after` (None: from now on), then what happens, until `Lagged`."""
+    async def follow(self, sees: Sight, wants: Sight, after: int | None = None) -> AsyncGenerator[Frame]:
+        """Entries after `after` (None: from now on), then what happens, until `Lagged`. Close it (`aclosing`)."""
         async with self.following(sees, wants) as follower:
             newest = self.seq
             if after is not None:

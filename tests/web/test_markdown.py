@@ -1,0 +1,90 @@
+"""Markdown from outside becomes HTML that can do nothing."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from webui.markdown import SOURCE_CHARS_MAX, to_html
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "![x](https://tracker.example/p.png)",
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt&colon;alert(1))",
+    "[x](data:text/html;base64,PHNjcmlwdD4=)",
+    "<a href='x' onclick='alert(1)'>x</a>",
+    "<style>body{display:none}</style>",
+    "<iframe src=//evil></iframe>",
+    '[x](https://ok.example "onmouseover=alert(1)")',
+    "```html\n<script>alert(1)</script>\n```",
+    "<svg><script>alert(1)</script></svg>",
+    "<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
+    "`<b>`",
+    "<form action=/sign-out method=post><button>x</button></form>",
+    "<base href=//evil>",
+    "x" * 10 + "\u202e" + "gpj.exe",
+]
+TAGS = {
+    *("p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
+}
+
+
+class _Seen(HTMLParser):
+    """Every tag and attribute that a browser would meet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def _harmless(source: str) -> None:
+    seen = _Seen()
+    seen.feed(str(to_html(source)))
+    for tag, attributes in seen.tags:
+        assert tag in TAGS
+        assert set(attributes) <= {"href", "rel", "target", "start"}
+        href = attributes.get("href") or "https:"
+        assert href.startswith(("http:", "https:", "mailto:", "/", "#", "?", ".")) or ":" not in href.split("/")[0]
+
+
+@pytest.mark.parametrize("source", HOSTILE)
+def test_hostile_sources_lose_their_teeth(source: str) -> None:
+    """Only the named tags and attributes come out, and links that lead nowhere dangerous."""
+    _harmless(source)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([*HOSTILE, "\n", "\n\n", "> ", "- ", "|a|b|\n|-|-|\n", "**", "`", "```\n"]), max_size=8)
+)
+def test_mixtures_are_as_harmless(parts: list[str]) -> None:
+    """Put together in any way they stay so."""
+    _harmless("".join(parts))
+
+
+def test_what_people_write_is_drawn() -> None:
+    """Emphasis, lists, code and tables are what they were meant to be, and links open elsewhere."""
+    html = to_html("**a** `b`\n\n- c\n\n|x|y|\n|-|-|\n|1|2|\n\n[d](https://e.example)")
+    for part in ("<strong>a</strong>", "<code>b</code>", "<li>c</li>", "<td>1</td>"):
+        assert part in html
+    assert 'rel="noopener noreferrer nofollow"' in html
+
+
+def test_an_image_is_no_request() -> None:
+    """Showing it would tell its server who reads: it stays a link."""
+    assert "<img" not in to_html("![alt](https://tracker.example/p.png)")
+
+
+def test_a_source_is_cut_at_its_bound() -> None:
+    """One character less is drawn whole, one more is cut and says so."""
+    assert "cut here" not in to_html("x" * SOURCE_CHARS_MAX)
+    assert "cut here" in to_html("x" * (SOURCE_CHARS_MAX + 1))
