@@ -158,10 +158,14 @@ class Asking:
     def record(self, state: RunState, kind: str, payload: JsonObject) -> Awaitable[Entry]:
         """Append, then apply; what is returned is there when the entry is durable."""
         if kind in ENDS:
-            payload = {**payload, "turns": state.turns}
+            payload = {**payload, "turns": state.turns, **self._active()}
         self._last = self.dispatcher.journal.append(Draft(self.caller.principal, state.run, kind, payload))
         state.apply(kind, payload, self.dispatcher.clock.now_us())
         return self._last
+
+    def _active(self) -> JsonObject:
+        budgets, account = self.dispatcher.budgets, self.caller.account
+        return {"active_us": budgets.active_us(account)} if budgets.is_open(account) else {}
 
     async def settle(self) -> None:
         """Wait until the newest entry is durable. Raises: JournalDown."""

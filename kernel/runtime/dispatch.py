@@ -94,10 +94,13 @@ class Dispatcher:
         decision = await self.gate.admit(request)
         if isinstance(decision, Denied):
             return Answered("call.denied", denied_payload(request, decision), refusal=decision)
+        answered: Answered | None = None
         try:
-            return await self._carry_out(caller, request, decision)
+            answered = await self._carry_out(caller, request, decision)
+            return answered
         finally:
-            self.budgets.settle(decision.reservation, Cost(calls=1))
+            # A call that was broken off is counted when it has an outcome: so the ledger equals the record.
+            self.budgets.settle(decision.reservation, Cost(calls=1 if answered else 0))
             self.ledger.release(decision)
 
     def _parse(self, caller: Caller, name: str, arguments: str) -> tuple[AnySyscall, Args]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from kernel.errors import Invalid, NotFound, OxiosError, Unavailable
 from kernel.gate.asker import Asker
+from kernel.gate.request import Cost
 from kernel.jsontypes import JsonObject
 from kernel.limits import CALLS_PER_TURN_MAX
 from kernel.runtime.asking import Asking
@@ -47,16 +48,21 @@ class LiveSteps:
     async def call(self, state: RunState, call: CallState) -> None:
         settlement = settle(call, self.caller.mounts)
         if settlement == "applied":
-            self.record(state, "call.outcome", recovered_outcome(call))
+            self._settle(state, recovered_outcome(call))
             return
         if settlement == "doubt":
             resolution = await self._resolve(state, call)
             if resolution is None:
                 return
             if resolution != "retry":
-                self.record(state, "call.outcome", resolved_outcome(call, resolution, state.owner))
+                self._settle(state, resolved_outcome(call, resolution, state.owner))
                 return
         await self._dispatch(state, call)
+
+    def _settle(self, state: RunState, outcome: JsonObject) -> None:
+        """A call of an earlier life has its outcome now, and counts now."""
+        self.record(state, "call.outcome", outcome)
+        self.dispatcher.budgets.restore(self.caller.account, Cost(calls=1))
 
     def record(self, state: RunState, kind: str, payload: JsonObject) -> None:
         self.asking.record(state, kind, payload)

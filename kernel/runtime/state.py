@@ -91,7 +91,13 @@ class RunState:
     started_us: int = 0
     updated_us: int = 0
     active_us: int = 0
-    """Time this run was live before its newest start, for its deadline."""
+    """Time this run was live before its newest start, without waiting for a person; for its deadline."""
+    asked: set[str] = field(default_factory=set[str])
+    """Questions to a person that are open."""
+    asked_us: int = 0
+    """Since when there is one."""
+    waited_us: int = 0
+    """Of this life, for a person."""
     seq: int = 0
     verdict: JsonObject | None = None
     messages: list[Message] = field(default_factory=list[Message])
@@ -172,14 +178,18 @@ def _started(state: RunState, payload: JsonObject) -> None:
     state.status, state.output, state.note, state.active_us = "running", "", "", 0
     state.verdict = None
     state.usage, state.spending, state.calls_spent = Usage(), Spending(), 0
+    state.asked, state.waited_us = set(), 0
     if not state.messages:
         state.messages = [Message("system", str(payload["system"])), Message("user", str(payload["user"]))]
 
 
 def _resumed(state: RunState, payload: JsonObject) -> None:
     if state.status == "running":  # It was killed: what it lived until its last entry counts.
-        state.active_us += state.last_us - state.live_since_us
+        if state.asked:
+            state.waited_us += state.last_us - state.asked_us
+        state.active_us += state.last_us - state.live_since_us - state.waited_us
     state.status, state.note = "running", ""
+    state.asked, state.waited_us = set(), 0
     state.resumes += 1
     state.live_since_us = state.updated_us
     raised = cast("dict[str, int]", payload.get("budget", {}))
@@ -285,7 +295,21 @@ def _compacted(state: RunState, payload: JsonObject) -> None:
 
 def _paused(state: RunState, payload: JsonObject) -> None:
     state.status, state.note = "paused", str(payload["note"])
-    state.active_us += state.updated_us - state.live_since_us
+    lived_us = state.active_us + state.updated_us - state.live_since_us - state.waited_us
+    state.active_us = cast("int", payload.get("active_us", lived_us))
+
+
+def _asked(state: RunState, payload: JsonObject) -> None:
+    if not state.asked:
+        state.asked_us = state.updated_us
+    state.asked.add(str(payload.get("approval", "")))
+
+
+def _told(state: RunState, payload: JsonObject) -> None:
+    if str(payload.get("approval", "")) in state.asked:
+        state.asked.remove(str(payload.get("approval", "")))
+        if not state.asked:
+            state.waited_us += state.updated_us - state.asked_us
 
 
 def _finished(state: RunState, payload: JsonObject) -> None:
@@ -318,5 +342,7 @@ _HANDLERS: Final = {
     "call.outcome": _outcome,
     "call.denied": _denied,
     "call.invalid": _invalid,
+    "approval.asked": _asked,
+    "approval.answered": _told,
     "review.verdict": _reviewed,
 }
