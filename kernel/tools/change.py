@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-import anyio.to_thread
+import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kernel.directive import Mount
@@ -22,10 +22,12 @@ from kernel.errors import Conflict, Invalid
 from kernel.ids import Digest
 from kernel.jsontypes import JsonObject
 from kernel.syscalls.declare import ToolResult
+from kernel.tools.hands import Hands
 from kernel.tools.place import Place, digest_of
 
 FILE: Final = "file"
 ChangeState: TypeAlias = Literal["applied", "pending", "foreign"]
+_HANDS: Final = Hands()
 
 
 class FileMark(BaseModel):
@@ -81,7 +83,7 @@ class FileChange:
         # Shielded: a cancelled run must not leave a change without its outcome being known here.
         with anyio.CancelScope(shield=True):
             try:
-                await anyio.to_thread.run_sync(self._apply)
+                await _HANDS.do(self._apply)
             except OSError as error:
                 raise Invalid(
                     f"{self.place.inner} cannot be written: {error.strerror}",
