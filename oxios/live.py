@@ -37,6 +37,8 @@ class LiveView:
             "run.finished": self._finished,
             "model.reply": self._replied,
             "model.failed": self._model_failed,
+            "model.fallback": self._fell_back,
+            "model.waiting": self._waits,
             "call.intent": self._intended,
             "call.outcome": self._ended,
             "call.denied": self._denied,
@@ -94,7 +96,8 @@ class LiveView:
             self._targets[call["call"]] = _target_of_text(call["arguments"])
         self._round += 1
         made = f"{len(calls)} call{'s' * (len(calls) != 1)}" if calls else "answer"
-        cost = f"{usage.get('in', 0)} in, {usage.get('out', 0)} out"
+        cached = f" ({usage['cached']} cached)" if usage.get("cached") else ""
+        cost = f"{usage.get('in', 0)} in{cached}, {usage.get('out', 0)} out"
         took = f", {_duration(payload)}" if "ms" in payload else ""
         self._line(
             (f"  {self._round:>2} ", "strong"), (f"{_text(payload, 'model')}: {made}", ""), (f"  {cost}{took}", "dim")
@@ -105,6 +108,15 @@ class LiveView:
 
     def _model_failed(self, payload: JsonObject) -> None:
         self._line(("   ✗ ", "bad"), (f"{_text(payload, 'model')}: {_text(payload, 'message')}", ""))
+
+    def _fell_back(self, payload: JsonObject) -> None:
+        self._line(("   → ", "warn"), (f"{_text(payload, 'to')} is asked in place of {_text(payload, 'from')}", ""))
+
+    def _waits(self, payload: JsonObject) -> None:
+        seconds = payload.get("seconds", 0)
+        self._line(
+            ("   … ", "warn"), (f"waits {seconds:g} s, then asks again", ""), (f"  {_text(payload, 'why')}", "dim")
+        )
 
     def _intended(self, payload: JsonObject) -> None:
         call = str(payload["call"])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from kernel.engine.failures import Failure, FailureClass
-from kernel.engine.plan import Try
+from kernel.engine.plan import Try, Wait
 from kernel.errors import JournalDown, OxiosError, QueueFull
 from kernel.gate.request import Cost
 from kernel.journal.entry import Entry
@@ -23,6 +23,7 @@ from kernel.runtime.spending import RESERVED
 from kernel.runtime.text import cut_bytes
 
 REASONING_BYTES_MAX = 4096
+WAIT_TOLD_S = 2.0
 _log = get_logger("receipts")
 
 Record: TypeAlias = Callable[[str, JsonObject], Awaitable[Entry]]
@@ -55,6 +56,11 @@ class Receipts:
     def fell_back(self, step: Try) -> None:
         payload: JsonObject = {"from": step.fallback_from, "to": step.model, "reason": step.why}
         self.record("model.fallback", {**self.said, **payload})
+
+    def waiting(self, wait: Wait) -> None:
+        """Nothing can be asked before that; a short one is told by the failure alone that it follows."""
+        if wait.seconds >= WAIT_TOLD_S:
+            self.record("model.waiting", {**self.said, "seconds": round(wait.seconds, 1), "why": wait.why})
 
     def failed(self, step: Try, failure: Failure, spent: Cost) -> None:
         """One attempt failed."""

@@ -19,7 +19,7 @@ import anyio
 
 from kernel.engine import money
 from kernel.engine.failures import Failure, FailureClass, classify
-from kernel.engine.plan import Compact, Try, Wait
+from kernel.engine.plan import Compact, Try
 from kernel.engine.pursue import Shown, pursue
 from kernel.engine.routes import Phase
 from kernel.errors import BudgetExhausted, CapabilityRevoked, Invalid, KernelBug, OxiosError, ProviderDown
@@ -133,7 +133,7 @@ class Sending:
                     attempt,
                     compact=_cannot_compact,
                     failed=failed,
-                    waiting=_log_wait,
+                    waiting=receipts.waiting,
                 )
         except OxiosError as error:
             receipts.refused(error)
@@ -226,10 +226,11 @@ class _Attempt:
         def on_event(event: ModelEvent) -> None:
             if not live.heard(stream):
                 return
-            shown.visible = True
             if isinstance(event, TextDelta):
+                shown.visible = True
                 live.publish(LiveText(stream, event.text))
             elif isinstance(event, ReasoningDelta):
+                shown.visible = True
                 live.publish(LiveReasoning(stream, event.text))
 
         return on_event
@@ -306,7 +307,3 @@ def _owed(exchange: Exchange, error: OxiosError, reserved: Cost) -> Cost:
 async def _cannot_compact(_step: Compact) -> bool:
     """Whoever asked owns the conversation: it hears ContextOverflow, shortens it, and asks again."""
     return False
-
-
-def _log_wait(wait: Wait) -> None:
-    _log.info("model_wait", seconds=wait.seconds, why=wait.why)

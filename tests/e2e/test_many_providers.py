@@ -91,6 +91,23 @@ async def test_dead_providers_that_say_for_how_long_are_waited_for(tmp_path: Pat
         state = await here.run()
         assert (state.status, state.output, state.note) == ("finished", DONE.text, "")
         assert 40 <= here.clock.ahead_s <= 130
+        waits = await here.said(state.run, "model.waiting")
+        assert sum(float(str(one["seconds"])) for one in waits) >= 35
+        assert all(part in str(waits[-1]["why"]) for part in ("bad/m: ", "good/m: "))
+
+
+async def test_a_drop_that_nobody_saw_is_asked_again(tmp_path: Path, wire: str) -> None:
+    """A watched reply that broke off before its first visible word, or within a call, is begun anew unnoticed."""
+    comment = Scene(Raw(b": hello\n\n"), then="drop")
+    call = Answer(
+        calls=(ScriptedCall("write", '{"path": "b.txt", "content": "x"}'),), finish=None, usage=None, done=False
+    )
+    async with place(tmp_path, wire, [WRITE, comment, Scene(call, then="drop"), DONE]) as here:
+        shown: list[str] = []
+        here.kernel.bus.subscribe(None, lambda event: shown.append(event.text))
+        state = await here.run()
+        assert (state.status, state.output, "".join(shown)) == ("finished", DONE.text, DONE.text), state.note
+        assert not (here.work / "b.txt").exists()
 
 
 OVERFLOWS = [

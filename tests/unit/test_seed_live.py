@@ -51,6 +51,20 @@ def test_a_round_and_its_call_are_one_line_each() -> None:
     ]
 
 
+def test_a_model_that_stands_in_a_wait_and_a_cache_hit_are_shown() -> None:
+    """Who is asked in whose place, how long nobody is asked and why, and what of a prompt came from a cache."""
+    shown = _shown(
+        ("model.waiting", {"seconds": 120.0, "why": "a/m: its key cools"}),
+        ("model.fallback", {"from": "a/m", "to": "b/m", "reason": "server: 503"}),
+        ("model.reply", {**REPLY, "calls": [], "usage": {"in": 70, "out": 3, "cached": 64}}),
+    )
+    assert [" ".join(line.split()) for line in shown.splitlines()] == [
+        "… waits 120 s, then asks again a/m: its key cools",
+        "→ b/m is asked in place of a/m",
+        "1 m: answer 70 in (64 cached), 3 out, 1.5 s",
+    ]
+
+
 def test_a_refusal_shows_layer_reason_and_remedy() -> None:
     """What was denied is shown with its target, who refused, why, and what would change that."""
     denied = {"call": "r1.1", "tool": "exec", "layer": "commands", "reason": "no rm", "remedy": "use mv", "need": ""}
