@@ -18,6 +18,7 @@ from kernel.errors import Invalid, OxiosError
 from oxios.commands import CommandModule, discover, find
 from oxios.exits import Exit, exit_of
 from oxios.frame import Parser, add_globals, overrides_of, split_globals
+from oxios.seat import current
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,7 +61,7 @@ def _run(arguments: list[str]) -> int:
         raise _unknown(rest[0])
     parser = build_parser({rest[0]: command})
     args = parser.parse_args(rest)
-    vars(args).update(vars(given), whole_parser=lambda: build_parser(discover()))
+    vars(args).update(vars(given), argv=arguments, whole_parser=lambda: build_parser(discover()))
     overrides_of(args)  # a --set that cannot be read is told before anything is done
     with ExitStack() as args.ends:
         return int(command.run(args))
@@ -140,7 +141,8 @@ def _traceback(error: Exception) -> None:
 
 def _reader_left() -> int:
     """Whoever read stdout closed it (`| head`): end quietly, and let the final flush go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if current() is None:  # Else stdout is a terminal's of its own, and the process goes on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.READER_LEFT
 
 

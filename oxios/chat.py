@@ -26,12 +26,13 @@ from ouroboros.phases import Accepting
 from ouroboros.session import OPEN, Session
 from ouroboros.sessionbook import record
 from oxios.chatwords import Chatting, obey
-from oxios.curtain import Curtain
 from oxios.draft import TerminalPerson
 from oxios.exits import Exit
 from oxios.frame import say
-from oxios.keyboard import Lines
-from oxios.session import let_go_of_the_terminal, run_kernel
+from oxios.keyboard import KeysCurtain, Lines, typed_here
+from oxios.seat import shared, turn_of
+from oxios.session import run_kernel
+from oxios.signals import let_go_of_the_terminal, received_signals
 from oxios.talk import Talk
 from oxios.turns import change_session, new_session, open_session
 
@@ -41,26 +42,10 @@ if TYPE_CHECKING:
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
-class _Curtain(Curtain):
-    """A question takes the keys as well as the screen."""
-
-    def __init__(self, lines: Lines) -> None:
-        super().__init__()
-        self._lines = lines
-
-    def draw(self) -> None:
-        super().draw()
-        self._lines.let_go()
-
-    def open(self) -> None:
-        super().open()
-        self._lines.take_back()
-
-
 def chat(args: argparse.Namespace) -> int:
     """Raises: OxiosError: the flags are wrong, the session is not there, the kernel cannot be opened."""
-    lines = Lines(sys.stdin.fileno())
-    args.curtain = curtain = _Curtain(lines)
+    args.keys, lines = typed_here()
+    args.curtain = curtain = KeysCurtain(args.keys)
 
     async def body(kernel: Kernel) -> int:
         session = await open_session(kernel, args)
@@ -127,7 +112,7 @@ class Chat(Chatting):
     async def enter(self, session: Session) -> None:
         """Talk in this session from now on, and go on with a turn that was interrupted in it."""
         self._refuse_while_busy("another session can be entered")
-        self.session = session
+        self.session = session = shared(session)
         self._talk.enter(session.id)
         interactive = self._lines.interactive
         person = TerminalPerson(self._lines, self._next_answer) if interactive else Accepting()
@@ -192,7 +177,7 @@ class Chat(Chatting):
 
     async def _run_turn(self, scope: anyio.CancelScope, message: str | None) -> None:
         try:
-            with scope:
+            with scope, turn_of(self.session):
                 result = await (self.cycle.resume() if message is None else self.cycle.run(message))
                 if result is not None:
                     self._tell(result)
@@ -242,7 +227,7 @@ class Chat(Chatting):
 
     async def _signals(self) -> None:
         """Ctrl-C stops the turn, else the chat; other ways to end a process end the chat."""
-        with anyio.open_signal_receiver(signal.SIGINT, *_ENDING) as received:
+        with received_signals(signal.SIGINT, *_ENDING) as received:
             async for number in received:
                 if number == signal.SIGHUP:
                     let_go_of_the_terminal()

@@ -21,6 +21,7 @@ from ouroboros.seed import SeedSpec
 from oxios.frame import say
 from oxios.keyboard import Lines
 from oxios.paint import harmless
+from oxios.seat import current
 
 _YES = frozenset({"", "y", "yes"})
 _NO = frozenset({"n", "no", "q"})
@@ -58,20 +59,29 @@ class TerminalPerson:
 
     async def _in_editor(self, text: str, suffix: str) -> str:
         """Raises: Invalid, where there is no editor or it failed."""
-        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
-        if not editor:
-            raise Invalid("no editor is set", remedy="set EDITOR, e.g. export EDITOR=nano")
-        with tempfile.TemporaryDirectory(prefix="oxios-") as folder:
-            path = Path(folder, f"draft{suffix}")
-            path.write_text(text, encoding="utf-8")  # noqa: ASYNC240 -- a few kilobytes, while a person waits for the editor
-            self.lines.let_go()
-            try:
-                async with await anyio.open_process([*editor, str(path)], stdin=None, stdout=None, stderr=None) as done:
-                    code = await done.wait()
-            except OSError as error:
-                raise Invalid(f"{editor[0]} cannot be started: {error.strerror}", remedy="set EDITOR") from error
-            finally:
-                self.lines.take_back()
-            if code:
-                raise Invalid(f"{editor[0]} ended with exit code {code}", remedy="edit again, or answer yes or no")
-            return path.read_text(encoding="utf-8")  # noqa: ASYNC240 -- as above
+        seat = current()
+        if seat is not None:
+            return await seat.edit(text, suffix)
+        self.lines.let_go()
+        try:
+            return await in_editor(text, suffix)
+        finally:
+            self.lines.take_back()
+
+
+async def in_editor(text: str, suffix: str) -> str:
+    """`text` as the editor of this process' terminal left it. Raises: Invalid, where there is none or it failed."""
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    if not editor:
+        raise Invalid("no editor is set", remedy="set EDITOR, e.g. export EDITOR=nano")
+    with tempfile.TemporaryDirectory(prefix="oxios-") as folder:
+        path = Path(folder, f"draft{suffix}")
+        path.write_text(text, encoding="utf-8")  # noqa: ASYNC240 -- a few kilobytes, while a person waits for the editor
+        try:
+            async with await anyio.open_process([*editor, str(path)], stdin=None, stdout=None, stderr=None) as done:
+                code = await done.wait()
+        except OSError as error:
+            raise Invalid(f"{editor[0]} cannot be started: {error.strerror}", remedy="set EDITOR") from error
+        if code:
+            raise Invalid(f"{editor[0]} ended with exit code {code}", remedy="edit again, or answer yes or no")
+        return path.read_text(encoding="utf-8")  # noqa: ASYNC240 -- as above

@@ -14,9 +14,10 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from kernel.errors import Invalid
 from oxios.exits import Exit
+from oxios.seat import current
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kernel.settings import Settings
     from oxios.curtain import Curtain
@@ -103,15 +104,39 @@ def settings_for(args: argparse.Namespace) -> Settings:
     from kernel.observe.logging import configure_logging  # noqa: PLC0415 -- as above
     from kernel.settings import load_settings  # noqa: PLC0415 -- `oxios --help` needs no settings
 
-    settings = load_settings(home=home_flag(args), overrides=overrides_of(args))
-    undo = configure_logging(settings, SystemClock(), os.environ)
-    if "ends" in args:
-        args.ends.callback(undo)
+    settings = load_settings(cwd=here(), env=environment(), home=home_flag(args), overrides=overrides_of(args))
+    if current() is None:  # A server logs as its own settings say, whoever it works for.
+        undo = configure_logging(settings, SystemClock(), os.environ)
+        if "ends" in args:
+            args.ends.callback(undo)
     return settings
 
 
 def home_flag(args: argparse.Namespace) -> Path | None:
-    return Path(args.home) if args.home else None
+    return place(args.home) if args.home else None
+
+
+def here() -> Path:
+    """The folder that the command was called in."""
+    seat = current()
+    return Path.cwd() if seat is None else seat.cwd
+
+
+def place(name: str | Path) -> Path:
+    """A path that the command was given, seen from where it was called."""
+    return here() / Path(name).expanduser()
+
+
+def environment() -> Mapping[str, str]:
+    """The environment that the command was called in; what a server is told of it, where one carries the command."""
+    seat = current()
+    return os.environ if seat is None else seat.env
+
+
+def read_stdin(args: argparse.Namespace, bytes_max: int) -> bytes:
+    """At most so much of standard input. It is kept, for a server that carries the command."""
+    args.stdin_read = sys.stdin.buffer.read(bytes_max)
+    return args.stdin_read
 
 
 def say(text: str, args: argparse.Namespace | None = None) -> None:
@@ -130,5 +155,6 @@ def _now(line: Callable[[], None]) -> None:
 
 def colour_wanted(args: argparse.Namespace, stream: IO[str]) -> bool:
     """A terminal, and nobody asked for none. Source: no-color.org."""
-    plain = args.no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    env = environment()
+    plain = args.no_color or bool(env.get("NO_COLOR")) or env.get("TERM") == "dumb"
     return stream.isatty() and not plain

@@ -18,9 +18,10 @@ from ouroboros.cycle import Cycle, TurnResult
 from ouroboros.seed import GOAL_CHARS_MAX
 from ouroboros.session import Session
 from oxios.exits import Exit
-from oxios.frame import say
+from oxios.frame import read_stdin, say
 from oxios.paint import harmless
-from oxios.phases import phases_shown
+from oxios.phases import PhaseView, phases_shown
+from oxios.seat import turn_of
 from oxios.session import run_kernel
 from oxios.turns import exit_of_turn, open_session, read_context, tell_how_to_go_on
 
@@ -55,22 +56,26 @@ async def _one_turn(args: argparse.Namespace, kernel: Kernel, message: str | Non
     session = under.session = await open_session(kernel, args)
     cycle = Cycle(kernel, session)
     async with phases_shown(kernel, args, session.id) as view:
-        if message is not None:
-            result = await cycle.run(message, context)
-        else:
-            if view is not None and session.turn is not None and session.turn.current is not None:
-                view.follow(session.turn.current.run)
-            resumed = await cycle.resume()
-            if resumed is None:
-                raise Invalid(
-                    f"session {session.name or session.id} has nothing to go on with", remedy="give a message"
-                )
-            result = resumed
+        with turn_of(session):
+            result = await _turn(cycle, view, message, context)
     code = exit_of_turn(result, strict=args.exit_code)
     duration_ms = round((kernel.clock.monotonic_s() - started_s) * 1000)
     _tell(args, result, code, duration_ms)
     tell_how_to_go_on(result, session)
     return code
+
+
+async def _turn(cycle: Cycle, view: PhaseView | None, message: str | None, context: str) -> TurnResult:
+    """Raises: Invalid, where there is nothing to go on with."""
+    if message is not None:
+        return await cycle.run(message, context)
+    session = cycle.session
+    if view is not None and session.turn is not None and session.turn.current is not None:
+        view.follow(session.turn.current.run)
+    resumed = await cycle.resume()
+    if resumed is None:
+        raise Invalid(f"session {session.name or session.id} has nothing to go on with", remedy="give a message")
+    return resumed
 
 
 def turn_json(result: TurnResult, code: Exit, duration_ms: int) -> dict[str, JsonValue]:
@@ -105,7 +110,7 @@ def _message(args: argparse.Namespace) -> str | None:
         raise Invalid("there is no message", remedy='oxios run "what is wanted"')
     if args.message != "-":
         return args.message
-    raw = sys.stdin.buffer.read(4 * GOAL_CHARS_MAX + 1)
+    raw = read_stdin(args, 4 * GOAL_CHARS_MAX + 1)
     try:
         return raw.decode().strip()
     except UnicodeDecodeError as error:

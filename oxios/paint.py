@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final, Literal, TypeAlias
 
 from oxios.curtain import Curtain
-from oxios.frame import colour_wanted
+from oxios.frame import colour_wanted, environment
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +63,7 @@ def _plain(stream: IO[str]) -> Paint:
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console  # noqa: PLC0415 -- 60 ms, for a terminal only
 
-    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True, _environ=environment())
 
 
 def _styled(console: Console) -> Paint:

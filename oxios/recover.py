@@ -8,11 +8,12 @@ takes Oxios down each time must not do so for ever.
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from kernel.errors import NotFound, OxiosError
 from kernel.ids import RunId
@@ -21,6 +22,7 @@ from kernel.runtime.state import RunState
 from ouroboros.execute import asks_for_review, review_finished
 from ouroboros.review import VERDICT
 from oxios.frame import say
+from oxios.seat import current
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
@@ -45,6 +47,8 @@ async def finish(kernel: Kernel, run: RunId) -> RunState:
 
 async def unreviewed(kernel: Kernel) -> list[RunId]:
     """Of the newest runs, those that finished and whose review a crash prevented."""
+    if current() is not None:
+        return []  # A server reviews what a crash left when it starts; what has no verdict now is about to get one.
     rows = await kernel.journal.rows(
         "runs", {"status": "finished"}, order="updated_us", descending=True, limit=UNREVIEWED_MAX
     )
@@ -58,16 +62,28 @@ async def unreviewed(kernel: Kernel) -> list[RunId]:
 
 @asynccontextmanager
 async def recovering(kernel: Kernel, args: argparse.Namespace) -> AsyncGenerator[None]:
-    """Resume what a crash left behind, and review what it left unreviewed, beside the block; wait for it after."""
-    runs = [run for run in await kernel.supervisor.interrupted() if await _resume(kernel, run, args)]
-    runs += await unreviewed(kernel)
-    if not runs:
+    """Resume what a crash left behind, and review what it left unreviewed, beside the block; wait for it after.
+
+    In a server there is nothing to do: it did so when it started.
+    """
+    if current() is not None:
         yield
         return
     async with anyio.create_task_group() as group:
-        for run in runs:
-            group.start_soon(_carry, kernel, run, args)
+        await go_on(kernel, args, group)
         yield
+
+
+async def go_on(
+    kernel: Kernel, args: argparse.Namespace, tasks: TaskGroup, *, but: Collection[RunId] = ()
+) -> list[RunId]:
+    """Begin to carry on, in `tasks`, the runs that a crash left behind, `but` those; which they are."""
+    left = [run for run in await kernel.supervisor.interrupted() if run not in but]
+    runs = [run for run in left if await _resume(kernel, run, args)]
+    runs += [run for run in await unreviewed(kernel) if run not in but]
+    for run in runs:
+        tasks.start_soon(_carry, kernel, run, args)
+    return runs
 
 
 async def _resume(kernel: Kernel, run: RunId, args: argparse.Namespace) -> bool:

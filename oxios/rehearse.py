@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from kernel.capability.grants import GRANTS
@@ -21,7 +20,7 @@ from kernel.settings import Settings
 from kernel.settings.load import resolve
 from kernel.settings.source import from_file
 from kernel.syscalls.table import discover
-from oxios.frame import home_flag, overrides_of, settings_for
+from oxios.frame import home_flag, overrides_of, place, settings_for
 from oxios.paint import one_line
 from oxios.session import read_journal
 
@@ -68,7 +67,7 @@ def _changed(old: RuleSet, args: argparse.Namespace) -> RuleSet:
     """`old` with NEW in the place of what it replaces. Raises: Invalid, SettingsInvalid."""
     if args.new in GRANTS:
         return replace(old, grant=args.new)
-    path = Path(args.new)
+    path = place(args.new)
     if not path.is_file():
         raise Invalid(
             f"{args.new!r} is neither a file nor a grant",

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kernel.errors import Invalid, JournalDown, OxiosError
@@ -24,7 +23,7 @@ from kernel.runtime.replay import Divergence, same_state
 from kernel.runtime.replay import replay as replay_run
 from kernel.runtime.state import RunState
 from oxios.exits import Exit
-from oxios.frame import say
+from oxios.frame import place, say
 from oxios.paint import one_line
 from oxios.recover import finish, unreviewed
 from oxios.session import in_use, read_journal, run_kernel
@@ -80,7 +79,7 @@ def export(args: argparse.Namespace) -> int:
     read_journal(args, body)
     if args.output:
         try:
-            Path(args.output).write_text("".join(lines), encoding="utf-8")
+            place(args.output).write_text("".join(lines), encoding="utf-8")
         except OSError as error:
             raise Invalid(
                 f"{args.output} cannot be written: {error.strerror}", remedy="choose another place"

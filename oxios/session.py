@@ -2,27 +2,23 @@
 
 Guarantees: errors that a task group collected come out as the one that says what was wrong; Ctrl-C,
 SIGTERM and a terminal that hangs up end the kernel in order: runs are recorded as interrupted and the
-journal is flushed.
+journal is flushed. Where a server has the home, the same command runs in it, as this terminal's.
 """
 
 from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import re
-import signal
-import stat
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from kernel.errors import NotFound
 from kernel.ids import Digest, Principal, user
 from oxios.frame import colour_wanted, settings_for
+from oxios.seat import current, original
+from oxios.signals import ended_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,15 +40,25 @@ def operator() -> Principal:
 def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]], *, listen: bool = False) -> int:
     """Open the kernel, run `body` in it, close it; with `listen`, the terminal answers questions.
 
+    Where a server works in the home, it is told to carry the command out instead, as it was called.
     Raises: InstanceLocked, and whatever `body` raises.
     """
+    seat = current()
+    if seat is not None:
+        return seat.carry(settings_for(args), body, listen=listen)
     import anyio  # noqa: PLC0415 -- commands that only print start without it
 
     from kernel.boot import open_kernel  # noqa: PLC0415 -- the kernel's imports are most of a command's start
     from kernel.gate.asker import Nobody  # noqa: PLC0415 -- as above
     from ouroboros.projection import PROJECTORS  # noqa: PLC0415 -- as above
+    from oxios.wire import reach  # noqa: PLC0415 -- as above
 
     settings = settings_for(args)
+    server = reach(settings.home) if original(args) is not None else None
+    if server is not None:
+        from oxios.beside import carried  # noqa: PLC0415 -- as above
+
+        return carried(args, server, settings.home, _terminal(args) if listen else None)
 
     async def main() -> int:
         asker = _terminal(args) if listen else Nobody()
@@ -67,39 +73,6 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
 
     with ended_in_order():
         return anyio.run(main)
-
-
-@contextmanager
-def ended_in_order() -> Generator[None]:
-    """Inside, SIGTERM and the loss of the terminal end the kernel as Ctrl-C does: recorded, not killed.
-
-    A signal that was ignored before (`nohup`) stays so.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Only the main thread may say what signals do.
-        return
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGHUP:
-            let_go_of_the_terminal()
-        signal.raise_signal(signal.SIGINT)
-
-    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def let_go_of_the_terminal() -> None:
-    """It is gone: what would be written to it goes nowhere, instead of failing in the middle of the end."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
-            os.dup2(nowhere, descriptor)
-    os.close(nowhere)
 
 
 def _terminal(args: argparse.Namespace) -> Asker:

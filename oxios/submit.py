@@ -25,7 +25,7 @@ from ouroboros.seedfile import STDIN, SeedFile, read_seed
 from ouroboros.verdict import Verdict
 from ouroboros.workspace import Places, resolve_mounts
 from oxios.exits import Exit
-from oxios.frame import say
+from oxios.frame import here, read_stdin, say
 from oxios.live import LiveView
 from oxios.paint import harmless, painter
 from oxios.recover import recovering
@@ -47,10 +47,9 @@ class _Under:
 
 def submit(args: argparse.Namespace) -> int:
     """Raises: OxiosError: the seed is wrong, a mount is refused, the kernel cannot be opened."""
-    stdin = sys.stdin.buffer.read(SEED_BYTES_MAX + 1) if args.seed == STDIN else b""
-    found = read_seed(args.seed, cwd=Path.cwd(), stdin=stdin)
+    stdin = read_stdin(args, SEED_BYTES_MAX + 1) if args.seed == STDIN else b""
+    found = read_seed(args.seed, cwd=here(), stdin=stdin)
     spec = _overridden(found.spec, args)
-    _warn(spec, args)
     under = _Under()
     try:
         return run_kernel(args, lambda kernel: _submit(args, kernel, found, spec, under), listen=True)
@@ -62,8 +61,9 @@ def submit(args: argparse.Namespace) -> int:
 
 
 async def _submit(args: argparse.Namespace, kernel: Kernel, found: SeedFile, spec: SeedSpec, under: _Under) -> int:
+    _warn(spec, args)
     home = kernel.settings.home
-    places = Places(cwd=Path.cwd(), user_home=Path.home(), kernel_home=home)
+    places = Places(cwd=here(), user_home=Path.home(), kernel_home=home)
     persona = await _persona(kernel, spec)
     work = Commission(
         seed=Seed.new(spec, kernel.clock.now_us()),

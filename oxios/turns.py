@@ -20,7 +20,8 @@ from ouroboros.session import Session
 from ouroboros.sessionbook import Making, SessionBook, create, is_id, record
 from ouroboros.workspace import Places, resolve_mounts
 from oxios.exits import Exit
-from oxios.frame import say
+from oxios.frame import here, place, say
+from oxios.seat import shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,7 @@ async def open_session(kernel: Kernel, args: argparse.Namespace) -> Session:
             if is_id(args.session):
                 raise
         else:
+            session = shared(session)
             await _go_on(kernel, session, args)
             return session
     return await new_session(kernel, args, name=args.session)
@@ -61,7 +63,7 @@ async def open_session(kernel: Kernel, args: argparse.Namespace) -> Session:
 async def new_session(kernel: Kernel, args: argparse.Namespace, *, name: str = "") -> Session:
     """Raises: Invalid (name, workspace), JournalDown."""
     settings = kernel.settings
-    places = Places(cwd=Path.cwd(), user_home=Path.home(), kernel_home=settings.home)
+    places = Places(cwd=here(), user_home=Path.home(), kernel_home=settings.home)
     cycle = settings.cycle
     money = None if cycle.session_usd_max is None else round(cycle.session_usd_max * _USD)
     persona = args.persona or await active_persona(kernel.journal, settings.persona.default)
@@ -74,7 +76,7 @@ async def new_session(kernel: Kernel, args: argparse.Namespace, *, name: str = "
         approve=args.approve,
         budget=Budget(tokens_max=cycle.session_tokens_max, micro_usd_max=money),
     )
-    return await create(kernel.journal, making, kernel.clock.now_us())
+    return shared(await create(kernel.journal, making, kernel.clock.now_us()))
 
 
 async def change_session(kernel: Kernel, session: Session, changes: Mapping[str, str]) -> None:
@@ -104,7 +106,7 @@ async def _go_on(kernel: Kernel, session: Session, args: argparse.Namespace) -> 
 
 
 def _elsewhere(workspace: str, session: Session) -> bool:
-    return bool(workspace) and str(Path(workspace).expanduser().resolve()) != session.workspace
+    return bool(workspace) and str(place(workspace).resolve()) != session.workspace
 
 
 def read_context(name: str, text: bytes | None = None) -> str:
@@ -112,7 +114,7 @@ def read_context(name: str, text: bytes | None = None) -> str:
     if not name:
         return ""
     try:
-        raw = Path(name).read_bytes() if text is None else text
+        raw = place(name).read_bytes() if text is None else text
     except FileNotFoundError:
         raise NotFound(f"there is no file {name}", remedy="check the path given with --context-file") from None
     except OSError as error:

@@ -7,7 +7,8 @@ key is taken once, however often it is sent. Closing a page changes nothing here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -58,6 +59,18 @@ class Said:
     key: str = ""
 
 
+@dataclass(slots=True)
+class _Elsewhere:
+    """A turn that a command carries: it is stopped by asking the command."""
+
+    stop: Callable[[], None]
+    cancel_called: bool = False
+
+    def cancel(self) -> None:
+        self.cancel_called = True
+        self.stop()
+
+
 class Conversation:
     """One session while it is open here."""
 
@@ -70,7 +83,7 @@ class Conversation:
         self._kernel = kernel
         self._tasks = tasks
         self._cycle = Cycle(kernel, session, self.draft)
-        self._scope: anyio.CancelScope | None = None
+        self._scope: anyio.CancelScope | _Elsewhere | None = None
         self._ended = anyio.Event()
         self._keys: set[str] = set()
         """Taken, and perhaps not on record yet."""
@@ -143,6 +156,26 @@ class Conversation:
         self._changed()
         return "queued"
 
+    @contextmanager
+    def carried(self, stop: Callable[[], None]) -> Generator[None]:
+        """Inside, a command carries a turn of the session, which `stop` ends; what is said meanwhile waits, or steers.
+
+        Raises: Conflict, where a turn is under way.
+        """
+        if self.busy:
+            raise Conflict("a turn of this session is under way", remedy="wait for it, or stop it in the browser")
+        self._ended = anyio.Event()
+        self._scope = elsewhere = _Elsewhere(stop)
+        self._changed()
+        try:
+            yield
+        finally:
+            self._scope = None
+            self._ended.set()
+            self._changed()
+            if self.queue and not elsewhere.cancel_called:
+                self._begin(self.queue.pop(0))
+
     def unqueue(self, number: int) -> Said:
         """Take a waiting message back. Raises: NotFound."""
         if not 0 <= number < len(self.queue):
@@ -153,8 +186,8 @@ class Conversation:
 
     def _begin(self, said: Said | None) -> None:
         self._ended = anyio.Event()
-        self._scope = anyio.CancelScope()
-        self._tasks.start_soon(self._turn, self._scope, said)
+        self._scope = scope = anyio.CancelScope()
+        self._tasks.start_soon(self._turn, scope, said)
         self._changed()
 
     def _changed(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oxios.exits import Exit
-from oxios.frame import home_flag, overrides_of, say
+from oxios.frame import here, home_flag, overrides_of, place, say
 
 if TYPE_CHECKING:
     from kernel.jsontypes import JsonValue
@@ -139,7 +139,7 @@ def _validate(args: argparse.Namespace) -> int:
         if args.file is None:
             _resolve(args)
         else:
-            _check_file(Path(args.file))
+            _check_file(place(args.file))
     except SettingsInvalid as error:
         problems = error.problems
     if args.json:
@@ -166,7 +166,7 @@ def _path(args: argparse.Namespace) -> int:
     if not args.all:
         print(user)
         return Exit.OK
-    project = find_project_file(Path.cwd()) or Path.cwd() / PROJECT_NAME
+    project = find_project_file(here()) or here() / PROJECT_NAME
     for layer, file in (("system", SYSTEM_FILE), ("user", user), ("project", project)):
         print(f"{layer:<8} {file}{'' if file.is_file() else '  (not there)'}")
     return Exit.OK

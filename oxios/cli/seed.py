@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oxios.exits import Exit
-from oxios.frame import at_least_one, say
+from oxios.frame import at_least_one, place, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def _new(args: argparse.Namespace) -> int:
         print(text, end="")
         return Exit.OK
     try:
-        with Path(args.output).open("x", encoding="utf-8") as file:
+        with place(args.output).open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise Conflict(f"{args.output} exists already", remedy="choose another name, or remove it") from None

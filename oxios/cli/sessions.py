@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from oxios.exits import Exit
 from oxios.frame import say
+from oxios.seat import shared
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
@@ -93,7 +94,7 @@ async def _change(args: argparse.Namespace, kernel: Kernel) -> int:
     from ouroboros import session as words  # noqa: PLC0415 -- as above
     from ouroboros.sessionbook import SessionBook, check_name, record  # noqa: PLC0415 -- as above
 
-    session = await SessionBook(kernel.journal, kernel.operator).find(args.session)
+    session = shared(await SessionBook(kernel.journal, kernel.operator).find(args.session))
     if args.verb == "rename":
         check_name(args.name)
         await record(kernel.journal, session, words.RENAMED, {"name": args.name})

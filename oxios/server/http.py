@@ -1,0 +1,61 @@
+"""uvicorn as one task of ours: our socket, our signals, our end.
+
+Guarantees: `end` lets answers under way finish for GRACE_S, then cuts them off; what fails ends the task group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Final, cast
+
+import uvicorn
+
+from kernel.errors import Unavailable
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+    from uvicorn._types import ASGIApplication
+
+GRACE_S: Final = 2
+KEEP_ALIVE_S: Final = 60
+BACKLOG: Final = 512
+
+
+class HttpServer(uvicorn.Server):
+    """Serves an application on a bound socket until `end`."""
+
+    def __init__(self, app: Litestar, bound: socket.socket) -> None:
+        config = uvicorn.Config(
+            cast("ASGIApplication", app),
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        super().__init__(config)
+        self._bound = bound
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Signals are not uvicorn's: whoever owns the kernel hears them."""
+        yield
+
+    async def run_until_ended(self) -> None:
+        """Raises: Unavailable, where it cannot start or stops by itself."""
+        try:
+            await self.serve([self._bound])
+        except SystemExit as error:
+            raise Unavailable("the web server could not start", remedy="see what it logged before this") from error
+        if not self.should_exit:
+            raise Unavailable("the web server stopped by itself", remedy="see what it logged before this")
+
+    def end(self) -> None:
+        self.should_exit = True
