@@ -82,12 +82,15 @@ class Ask:
     context: str = ""
     rounds: tuple[Round, ...] = ()
     persona_prompt: str = ""
+    attached: tuple[str, ...] = ()
+    """Names of files that came with it: the agent that carries it out is shown them, the phases are not."""
 
     def text(self) -> str:
         """As a model is given it."""
         parts = (
             quoted("The conversation so far, oldest first", self.history, HISTORY_CHARS_MAX),
             quoted("What came with the message", self.context, CONTEXT_CHARS_MAX),
+            quoted("Files attached to the message, which only the agent at work sees", "\n".join(self.attached), 4_000),
             f"The message:\n{self.message}",
             "\n\n".join(_round_text(number, one) for number, one in enumerate(self.rounds, 1)),
         )
@@ -114,7 +117,15 @@ class Assess:
 
 
 async def assess(ask: Ask, model: Model, *, rounds_left: int) -> Assessment:
-    """Raises: OxiosError, where the model cannot be asked."""
+    """A message with files is no conversation: nobody but an agent sees them.
+
+    Raises: OxiosError, where the model cannot be asked.
+    """
+    found = await _assess(ask, model, rounds_left)
+    return Task("trivial") if ask.attached and isinstance(found, Conversation) else found
+
+
+async def _assess(ask: Ask, model: Model, rounds_left: int) -> Assessment:
     if not model.speaks:
         return await _by_instructions(ask, model)
     system = prompt("assess")

@@ -12,8 +12,8 @@ Source: RFC-0013.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
 
 from kernel.errors import Conflict, Invalid, JournalDown, NotFound, OxiosError, QueueFull, Unavailable
@@ -21,6 +21,8 @@ from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.persona import Persona, load_personas, pick
+from kernel.ports.provider import Attachment
+from kernel.runtime.attached import check_together, kept
 from kernel.runtime.text import cut_bytes
 from kernel.settings import Settings
 from ouroboros import session as words
@@ -99,26 +101,33 @@ class Cycle:
     _spoken: str = ""
     """The newest reply, whole."""
 
-    async def run(self, message: str, context: str = "", *, key: str = "") -> TurnResult:
+    async def run(
+        self, message: str, context: str = "", *, key: str = "", attached: Sequence[Attachment] = ()
+    ) -> TurnResult:
         """A message: the answer to questions that wait for one, else a new turn.
 
         `key` is the sender's name for this message: the session knows that it has it (`Session.keys`).
+        `attached` are files that the agent is shown with the goal.
 
         Raises: Invalid (empty, too long); Conflict (a turn is under way); JournalDown.
         """
         check_message(message)
         await self._catch_up()
         turn = self.session.turn
+        check_together(attached)
+        blobs = tuple(one.data for one in attached)
         given: dict[str, JsonValue] = {"key": key} if key else {}
+        if attached:
+            given["attached"] = [asdict(one) for one in kept(attached)]
         if turn is not None and turn.status == "waiting" and turn.draft is None:
             answer = {"turn": turn.number, "as": "answer", "role": "user", "text": message}
-            await self._record(words.MESSAGE, {**answer, **given})
+            await self._record(words.MESSAGE, {**answer, **given}, blobs)
             return await self._turn()
         if turn is not None and turn.status in {*OPEN, "waiting"}:
             await self.stop(f"left at {turn.phase or 'its begin'} for a new message")
         number = self.session.next_number
         said: dict[str, JsonValue] = {"turn": number, "as": "goal", "role": "user", "text": message, **given}
-        await self._record(words.MESSAGE, {**said, "context": context} if context else said)
+        await self._record(words.MESSAGE, {**said, "context": context} if context else said, blobs)
         return await self._turn()
 
     async def resume(self) -> TurnResult | None:
@@ -243,7 +252,8 @@ class Cycle:
             case "confirm":
                 return Confirm(person, self.session, turn, now_us)
             case "execute":
-                return Execute(self.kernel, self.session, turn.generations[-1], persona, self._context(turn))
+                current, context = turn.generations[-1], self._context(turn)
+                return Execute(self.kernel, self.session, current, persona, context, turn.attached)
             case "review":
                 return Reviewing(self.kernel, turn.generations[-1], Judge(self.model(phase)))
             case _:
@@ -328,8 +338,8 @@ class Cycle:
         turn = self.session.turns[-1]
         return TurnResult(self.session.id, turn.number, "waiting", numbered(asked.questions), "clarify")
 
-    async def _record(self, kind: str, payload: JsonObject) -> None:
-        await record(self.kernel.journal, self.session, kind, payload)
+    async def _record(self, kind: str, payload: JsonObject, blobs: tuple[bytes, ...] = ()) -> None:
+        await record(self.kernel.journal, self.session, kind, payload, blobs=blobs)
 
     def _hear(self, entries: tuple[Entry, ...]) -> None:
         """What models answered to the phases is written by the kernel; names and models may be changed by others."""

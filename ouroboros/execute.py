@@ -22,7 +22,7 @@ from kernel.journal.appender import Appender
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
 from kernel.persona import Persona
-from kernel.ports.provider import Usage
+from kernel.ports.provider import Attachment, Usage
 from ouroboros.judge import Judge
 from ouroboros.review import Caller, Review, needs_review
 from ouroboros.seed import Seed
@@ -71,6 +71,7 @@ class Runs(Protocol):
         seed: str = "",
         approve: str = "",
         account: str = "",
+        attached: Sequence[Attachment] = (),
     ) -> RunId: ...
 
     def live(self, run: RunId) -> bool: ...
@@ -107,6 +108,8 @@ class Commission:
     """What the agent is shown around the goal: quoted data."""
     account: str = ""
     """A budget that pays for the run as well."""
+    attached: tuple[Attachment, ...] = ()
+    """Files that the agent is shown with the goal."""
 
     @property
     def env(self) -> ExecEnv:
@@ -194,6 +197,7 @@ async def begin(kernel: Kernel, work: Commission) -> RunId:
         seed=work.seed.id,
         approve=work.approve,
         account=work.account,
+        attached=work.attached,
     )
 
 

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from kernel.directive import AttachedFile
 from kernel.errors import Conflict
 from kernel.ids import RunId
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.persona import Persona
+from kernel.runtime.attached import read_kept
 from ouroboros.assess import Assess, Task
 from ouroboros.crystallize import verbatim
 from ouroboros.evolve import Bounds, evolve, evolves
@@ -130,6 +132,7 @@ class Execute:
     generation: Generation
     persona: Persona | None
     context: str
+    attached: tuple[AttachedFile, ...] = ()
     phase: str = "execute"
 
     async def prep(self) -> Execution:
@@ -137,6 +140,7 @@ class Execute:
         rows = await self.kernel.journal.rows("runs", {"seed": seed.id}, order="started_us", limit=1)
         work = Commission(
             seed=seed,
+            attached=await read_kept(self.kernel.journal, self.attached),
             owner=self.session.owner,
             mounts=self.session.mounts,
             persona=self.persona,

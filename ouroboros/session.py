@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from kernel.directive import Budget, Mount
+from kernel.directive import AttachedFile, Budget, Mount
 from kernel.ids import KERNEL, Principal, RunId
 from kernel.journal.entry import Entry
 from kernel.runtime.spending import Spending
@@ -65,6 +65,8 @@ class Turn:
     number: int
     message: str
     context: str = ""
+    attached: tuple[AttachedFile, ...] = ()
+    """Files that came with the message or with an answer, by digest."""
     status: TurnStatus = "open"
     rounds: list[Round] = field(default_factory=list[Round])
     assessment: Assessment | None = None
@@ -174,13 +176,15 @@ class Session:
     def ask(self, persona_prompt: str = "") -> Ask:
         """The newest turn as it is assessed and drafted from."""
         turn = self.turns[-1]
-        return Ask(turn.message, self.history(), turn.context, tuple(turn.rounds), persona_prompt)
+        files = tuple(f"{one.name} ({one.media_type}, {one.size_bytes} bytes)" for one in turn.attached)
+        return Ask(turn.message, self.history(), turn.context, tuple(turn.rounds), persona_prompt, files)
 
     def history(self, chars_max: int = HISTORY_CHARS_MAX) -> str:
         """Earlier turns, oldest first: each goal and answer cut, the newest kept where not all fit."""
         told: list[str] = []
         for turn in reversed(self.turns[:-1][-HISTORY_TURNS_MAX:]):
-            text = f"user: {_cut(turn.message)}\nanswer: {_cut(turn.reply) or f'none ({turn.status})'}"
+            files = f" [attached: {', '.join(one.name for one in turn.attached)}]" if turn.attached else ""
+            text = f"user: {_cut(turn.message)}{files}\nanswer: {_cut(turn.reply) or f'none ({turn.status})'}"
             if sum(len(one) + 1 for one in told) + len(text) > chars_max:
                 break
             told.append(text)
@@ -248,11 +252,12 @@ def _message(session: Session, payload: Mapping[str, Any]) -> None:
         session.keys.add(key)
     match payload["as"]:
         case "goal":
-            session.turns.append(Turn(payload["turn"], text, payload.get("context", "")))
+            session.turns.append(Turn(payload["turn"], text, payload.get("context", ""), attached_of(payload)))
         case "answer":
             turn = _turn_of(session, payload)
             asked = turn.assessment.questions if isinstance(turn.assessment, Clarify) else ()
             turn.rounds.append(Round(asked, text))
+            turn.attached += attached_of(payload)
             turn.assessment, turn.status = None, "open"
         case "reply":
             turn = _turn_of(session, payload)
@@ -264,6 +269,11 @@ def _message(session: Session, payload: Mapping[str, Any]) -> None:
             _turn_of(session, payload).status = "waiting"
         case _:
             return  # What was said to a run under way stands in that run's stream.
+
+
+def attached_of(payload: Mapping[str, Any]) -> tuple[AttachedFile, ...]:
+    """The files that a message's entry names."""
+    return tuple(AttachedFile(**item) for item in payload.get("attached", ()))
 
 
 def _phase_started(session: Session, payload: Mapping[str, Any]) -> None:

@@ -91,10 +91,16 @@ async def create(journal: Appender, making: Making, now_us: int, more: JsonObjec
 
 
 async def record(
-    journal: Appender, session: Session, kind: str, payload: JsonObject, *, by: Principal | None = None
+    journal: Appender,
+    session: Session,
+    kind: str,
+    payload: JsonObject,
+    *,
+    by: Principal | None = None,
+    blobs: tuple[bytes, ...] = (),
 ) -> None:
     """Append an entry to the session's stream, durably, and fold it in. Raises: JournalDown."""
-    session.apply_entry(await journal.append(Draft(by or session.owner, session.id, kind, payload)))
+    session.apply_entry(await journal.append(Draft(by or session.owner, session.id, kind, payload, blobs)))
 
 
 async def catch_up(journal: Appender, session: Session) -> None:
