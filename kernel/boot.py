@@ -46,8 +46,9 @@ from kernel.gate.policy import Rules
 from kernel.gate.role_policy import ensure_policy
 from kernel.gate.roles import RoleLayer
 from kernel.gate.standing import Standing
-from kernel.handle import persona
-from kernel.handle.handle import KernelHandle, operator_handle
+from kernel.handle import people, people_record, persona
+from kernel.handle.handle import KernelHandle, open_handle
+from kernel.handle.passwords import PasswordBook
 from kernel.ids import KERNEL, Principal, RunId
 from kernel.journal.appender import Appender
 from kernel.journal.entry import SYSTEM_STREAM, Draft
@@ -131,6 +132,8 @@ class Kernel:
     dispatcher: Dispatcher
     supervisor: Supervisor
     sandbox: Sandbox
+    users: people.UserDesk
+    passwords: PasswordBook
 
     @property
     def bus(self) -> LiveBus:
@@ -145,8 +148,8 @@ class Kernel:
         return Runs(self)
 
     def handle(self, principal: Principal, run: RunId | None = None, mounts: tuple[Mount, ...] = ()) -> KernelHandle:
-        """A person's own handle; with `run`, what it does stands in that run's stream."""
-        return operator_handle(self.dispatcher, principal, run, mounts)
+        """A principal's own handle, in its role; with `run`, what it does stands in that run's stream."""
+        return open_handle(self.dispatcher, principal, self.users.role_of, run, mounts)
 
 
 @asynccontextmanager
@@ -202,6 +205,7 @@ def projectors(more: Mapping[str, Projector]) -> dict[str, Projector]:
         capability_record.PROJECTORS,
         approval_record.PROJECTORS,
         configuration.PROJECTORS,
+        people_record.PROJECTORS,
         persona.PROJECTORS,
         runs_projection.PROJECTORS,
     )
@@ -294,6 +298,8 @@ async def _compose(parts: _Parts) -> Kernel:
         rules=lambda: _rules(settings),
     )
     await approvals.recover()
+    users, passwords = people.UserDesk(journal, clock, parts.operator), PasswordBook(settings.home)
+    await users.load()
     layers = _layers(settings, capabilities, egress, budgets, approvals)
     gate = Gate(journal, capabilities, ledger, layers, refund=budgets.refund, approvals=approvals)
     desk = ModelDesk(parts.engine, SettingsWatch(settings.home / CONFIG_NAME, parts.reload_settings))
@@ -304,8 +310,10 @@ async def _compose(parts: _Parts) -> Kernel:
         (Asker, asker),
         (Egress, egress),
         (ModelDesk, desk),
+        (PasswordBook, passwords),
         (Sandbox, sandbox),
         (Settings, settings),
+        (people.UserDesk, users),
         (Tray, Tray()),
         (persona.PersonaDesk, persona.PersonaDesk(journal, settings.home, settings.persona.default)),
     )
@@ -313,7 +321,19 @@ async def _compose(parts: _Parts) -> Kernel:
     supervisor = Supervisor(settings, dispatcher, desk, capabilities, approvals, asker, parts.tasks)
     services.provide(Supervisor, supervisor)
     await _drop_orphans(journal, capabilities)
-    return Kernel(settings, parts.operator, clock, journal, capabilities, approvals, dispatcher, supervisor, sandbox)
+    return Kernel(
+        settings,
+        parts.operator,
+        clock,
+        journal,
+        capabilities,
+        approvals,
+        dispatcher,
+        supervisor,
+        sandbox,
+        users,
+        passwords,
+    )
 
 
 def _layers(

@@ -183,7 +183,7 @@ async def derive_grant(
     most = instantiate(named(ceiling), places)
     asked = grant_for(hint, persona_role, ceiling)
     items = narrow(most, instantiate(asked, places))
-    wanted = _derivations(table, owner, to, items)
+    wanted = derivations(table, owner, to, items)
     if not wanted:
         raise AccessDenied(
             f"{owner} holds nothing of the grant {asked.name} that it may pass on within {ceiling}",
@@ -193,7 +193,8 @@ async def derive_grant(
     return await table.derive_all(wanted, by=owner, origin=f"grant {asked.name}")
 
 
-def _derivations(table: CapabilityTable, owner: Principal, to: Principal, items: list[Item]) -> list[Derivation]:
+def derivations(table: CapabilityTable, owner: Principal, to: Principal, items: list[Item]) -> list[Derivation]:
+    """What of `items` the owner may pass on, each part of it once."""
     passed = [cap for cap in table.held(owner) if cap.rights & Rights.DELEGATE]
     best: dict[Item, Derivation] = {}
     for resource, rights in items:

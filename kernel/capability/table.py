@@ -226,12 +226,14 @@ class CapabilityTable:
         )
         await self._settle()
 
-    def drop(self, holder: Principal, reason: str = "its holder ended") -> tuple[CapId, ...]:
-        """Revoke all that `holder` has, descendants included: a run has ended.
+    def drop(self, holder: Principal, reason: str = "its holder ended", *, origin: str = "") -> tuple[CapId, ...]:
+        """Revoke all that `holder` has, descendants included: a run has ended, a user was removed.
 
-        At once in memory; the record rides the journal's next commit.
+        With `origin`, only what has an origin that begins so. At once in memory; the record rides the
+        journal's next commit.
         """
-        return self._take(self._holdings.slots(holder), KERNEL, reason)
+        slots = [node for node in self._holdings.slots(holder) if node.cap.origin.startswith(origin)]
+        return self._take(slots, KERNEL, reason)
 
     async def consume(self, caps: Iterable[CapId], *, by: Principal) -> None:
         """Take one use from each, and from each counted ancestor; durable when it returns.

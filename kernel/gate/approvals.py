@@ -245,9 +245,9 @@ class Approvals:
             raise NotFound(f"there is no approval {approval!r}", remedy="see `oxios approvals list --all`")
         return rows[0]
 
-    async def listed(self, *, pending_only: bool = False, limit: int = 200) -> list[Row]:
-        """Newest first."""
-        where = {"status": "pending"} if pending_only else None
+    async def listed(self, *, pending_only: bool = False, owner: str = "", limit: int = 200) -> list[Row]:
+        """Newest first; with `owner`, theirs alone."""
+        where = ({"status": "pending"} if pending_only else {}) | ({"owner": owner} if owner else {})
         rows = await self._journal.rows(record.TABLE, where, order="asked_us", descending=True, limit=limit)
         return [record.row_of(row) for row in rows]
 

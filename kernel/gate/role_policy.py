@@ -42,6 +42,7 @@ DEFAULT_POLICY: Final = """\
 
 # Looks at the system, changes nothing.
 p, viewer, kernel/*, read_only
+p, viewer, kernel/self.*, *
 
 # Agents call tools and models; never the kernel's other syscalls: capabilities, approvals, runs …
 p, agent, tool/*, *
@@ -51,6 +52,9 @@ p, agent, kernel/model, read_only
 g, user, viewer
 p, user, tool/*, *
 p, user, kernel/runs.*, *
+p, user, kernel/approvals.*, *
+p, user, kernel/budget.*, *
+p, user, kernel/undo, *
 p, user, kernel/seeds.*, *
 
 # The person the machine belongs to.

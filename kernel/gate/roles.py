@@ -51,6 +51,12 @@ class RoleLayer:
         if self._flaw:
             return Denied("roles", f"the policy file {self._path} {self._flaw}", _REMEDY)
         request = case.request
+        if not request.role:
+            return Denied(
+                "roles",
+                f"{request.principal} is no user of this Oxios",
+                "have its operator add them: oxios users create",
+            )
         key = (request.role, request.syscall.name)
         allowed = self._decided.get(key)
         if allowed is None:

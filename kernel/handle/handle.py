@@ -1,14 +1,15 @@
 """KernelHandle: the syscall table bound to one principal.
 
 Guarantees: a call through a handle passes the same gate and leaves the same entries as an agent's;
-the operator has a cspace like everyone, and no way round it.
+the operator has a cspace like everyone, and no way round it. The role is looked up anew for each call,
+so a handle that is kept outlives neither a change of role nor its user.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from kernel.directive import Mount
 from kernel.errors import KernelBug
@@ -16,8 +17,6 @@ from kernel.ids import Principal, RunId, call_id, new_id
 from kernel.jsontypes import JsonValue
 from kernel.runtime.dispatch import Caller, Dispatcher
 from kernel.syscalls.declare import ToolResult
-
-OPERATOR_ROLE = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,7 @@ class KernelHandle:
 
     dispatcher: Dispatcher
     caller: Caller
+    role_of: Callable[[Principal], str]
 
     @property
     def principal(self) -> Principal:
@@ -46,7 +46,8 @@ class KernelHandle:
     async def perform(self, name: str, arguments: Mapping[str, JsonValue] | None = None) -> Performed:
         """As `call`; the outcome is durable when it returns."""
         stem = RunId(new_id("h", self.dispatcher.clock.now_us()))
-        answered = await self.dispatcher.call(self.caller, call_id(stem, 1), name, json.dumps(arguments or {}))
+        caller = replace(self.caller, role=self.role_of(self.principal))
+        answered = await self.dispatcher.call(caller, call_id(stem, 1), name, json.dumps(arguments or {}))
         if answered.refusal is not None:
             raise answered.refusal.error()
         seq = (await answered.durable).seq if answered.durable is not None else 0
@@ -57,8 +58,12 @@ class KernelHandle:
         return Performed(answered.result, seq)
 
 
-def operator_handle(
-    dispatcher: Dispatcher, principal: Principal, run: RunId | None = None, mounts: tuple[Mount, ...] = ()
+def open_handle(
+    dispatcher: Dispatcher,
+    principal: Principal,
+    role_of: Callable[[Principal], str],
+    run: RunId | None = None,
+    mounts: tuple[Mount, ...] = (),
 ) -> KernelHandle:
-    """A person's own handle; with `run`, what it does stands in that run's stream."""
-    return KernelHandle(dispatcher, Caller(principal, principal, OPERATOR_ROLE, run, mounts))
+    """A principal's own handle; with `run`, what it does stands in that run's stream."""
+    return KernelHandle(dispatcher, Caller(principal, principal, role_of(principal), run, mounts), role_of)

@@ -1,6 +1,7 @@
 """Runs as their owner handles them: start, stop, resume, fork, steer.
 
 Guarantees: each is a syscall: it needs `kernel:runs`, and stands in the journal under who did it.
+Another's run is *not found* (`kernel.handle.sight`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from pydantic import Field
 
 from kernel.capability.rights import Rights
 from kernel.directive import Budget
-from kernel.errors import AccessDenied
+from kernel.errors import NotFound
+from kernel.handle.sight import missing, require_handled
 from kernel.ids import RunId
 from kernel.process.supervisor import Supervisor
 from kernel.runtime.attached import Tray
@@ -111,7 +113,9 @@ async def steer(call: Call, args: SteerArgs) -> ToolResult:
 
 
 async def _own(call: Call, supervisor: Supervisor, run: str) -> None:
-    """Raises: NotFound. AccessDenied, where the run is another person's."""
-    state = await supervisor.state(RunId(run))
-    if state.owner != call.principal:
-        raise AccessDenied(f"run {run} belongs to {state.owner}", layer="capability", remedy="ask its owner")
+    """Raises: NotFound, AccessDenied."""
+    try:
+        state = await supervisor.state(RunId(run))
+    except NotFound as error:
+        raise missing(f"run {run!r}") from error
+    require_handled(call, state.owner, f"run {run!r}")

@@ -43,6 +43,11 @@ PROJECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
         *("pinned", "named", "parent", "parent_turn"),
     ),
     "messages": ("seq", "session", "turn", "role", "terms"),
+    "users": ("name", "role", "workspace", "created_us", "created_by", "changed_us", "removed_us"),
+    "tokens": (
+        *("id", "owner", "name", "scopes", "digest", "created_us", "created_by"),
+        *("expires_us", "revoked_us"),
+    ),
     "state": ("key", "value"),
 }
 """The columns of each projection, its key first: what changes may name and `rows` gives back. The

@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kernel.capability.resource import Resource
 from kernel.capability.rights import Rights
 from kernel.directive import Budget
 from kernel.errors import AccessDenied, Conflict, NotFound
@@ -182,10 +181,10 @@ async def test_a_run_is_its_owners_alone(tmp_path: Path) -> None:
     other = user("other")
     async with open_world(tmp_path, [Turn(hang=True)]) as world:
         run = await world.start()
-        await world.kernel.capabilities.mint(other, Resource.parse("kernel:runs"), Rights.ALL, origin="test")
+        await world.kernel.handle(OWNER).call("users.create", {"name": "other"})
         with pytest.raises(AccessDenied):
             await world.kernel.handle(agent(run)).call("runs.cancel", {"run": run})
-        with pytest.raises(AccessDenied, match="belongs to"):
+        with pytest.raises(NotFound):
             await world.kernel.handle(other).call("runs.cancel", {"run": run})
         assert run in world.kernel.supervisor.live
 

@@ -146,6 +146,19 @@ CREATE TABLE state (
   PRIMARY KEY ("key")
 );
 
+CREATE TABLE tokens (
+  id VARCHAR NOT NULL,
+  owner VARCHAR,
+  name VARCHAR,
+  scopes VARCHAR,
+  digest VARCHAR,
+  created_us BIGINT,
+  created_by VARCHAR,
+  expires_us BIGINT,
+  revoked_us BIGINT,
+  PRIMARY KEY (id)
+);
+
 CREATE TABLE tree (
   id INTEGER NOT NULL,
   size BIGINT NOT NULL,
@@ -155,11 +168,22 @@ CREATE TABLE tree (
   PRIMARY KEY (id)
 );
 
+CREATE TABLE users (
+  name VARCHAR NOT NULL,
+  role VARCHAR,
+  workspace VARCHAR,
+  created_us BIGINT,
+  created_by VARCHAR,
+  changed_us BIGINT,
+  removed_us BIGINT,
+  PRIMARY KEY (name)
+);
+
 CREATE TABLE alembic_version (
   version_num VARCHAR(32) NOT NULL,
   CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+INSERT INTO alembic_version (version_num) VALUES ('0004');
 
 COMMIT;

@@ -158,6 +158,32 @@ class Messages(SQLModel, table=True):
     terms: str | None
 
 
+class Users(SQLModel, table=True):
+    """Projection: one row a person who works with this Oxios, or did."""
+
+    name: str = Field(primary_key=True)
+    role: str | None
+    workspace: str | None
+    created_us: int | None = Field(sa_type=BigInteger)
+    created_by: str | None
+    changed_us: int | None = Field(sa_type=BigInteger)
+    removed_us: int | None = Field(sa_type=BigInteger)
+
+
+class Tokens(SQLModel, table=True):
+    """Projection: one row an API token, by its digest."""
+
+    id: str = Field(primary_key=True)
+    owner: str | None
+    name: str | None
+    scopes: str | None
+    digest: str | None
+    created_us: int | None = Field(sa_type=BigInteger)
+    created_by: str | None
+    expires_us: int | None = Field(sa_type=BigInteger)
+    revoked_us: int | None = Field(sa_type=BigInteger)
+
+
 class State(SQLModel, table=True):
     """Projection: small settings of the running system."""
 
