@@ -20,13 +20,13 @@ from kernel.capability.rights import Rights
 from kernel.engine.routes import Phase
 from kernel.errors import Invalid
 from kernel.gate.request import Cost
-from kernel.handle.handle import OPERATOR_ROLE
+from kernel.handle.people import UserDesk
 from kernel.ids import RunId
 from kernel.journal.appender import Appender
 from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.ports.provider import Message, Reply
-from kernel.process.supervisor import AGENT_ROLE, Supervisor
+from kernel.process.supervisor import Supervisor
 from kernel.runtime.dispatch import Caller
 from kernel.runtime.receipts import Receipts
 from kernel.runtime.sending import OUTPUT_TOKENS_MAX, Outgoing, Sending
@@ -119,7 +119,7 @@ def _system(args: AskArgs) -> str:
 
 def _caller(call: Call) -> Caller:
     """The same principal, its account named like its stream."""
-    role = OPERATOR_ROLE if call.principal == call.owner else AGENT_ROLE
+    role = call.services.get(UserDesk).role_of(call.principal)
     return Caller(call.principal, call.owner, role, run=call.run, account=call.run or "")
 
 
