@@ -12,7 +12,7 @@ from litestar import MediaType, Response
 from webui.desk import Desk
 
 
-def page(desk: Desk, template: str, *, title: str, status: int = 200, **model: Any) -> Response[str]:
+def page(desk: Desk, template: str, *, title: str, http_status: int = 200, **model: Any) -> Response[str]:
     """A page, or only what is in its frame where htmx asked for that."""
     views = desk.house.views
     shown = [item for item in views.navigation if not item.needs or desk.may(item.needs, "r")]
@@ -27,7 +27,7 @@ def page(desk: Desk, template: str, *, title: str, status: int = 200, **model: A
         title=title,
         **model,
     )
-    return Response(html, media_type=MediaType.HTML, status_code=status, headers={"Vary": "HX-Request"})
+    return Response(html, media_type=MediaType.HTML, status_code=http_status, headers={"Vary": "HX-Request"})
 
 
 def part(desk: Desk, template: str, **model: Any) -> Response[str]:

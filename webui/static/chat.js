@@ -1,5 +1,7 @@
 // A conversation: what the server sends is put in place by element id, so an element that comes twice changes nothing.
 
+import "./approvals.js";
+
 const conversation = document.querySelector("[data-conversation]");
 const form = document.querySelector("[data-composer]");
 const box = form?.querySelector("textarea");
@@ -321,16 +323,6 @@ document.addEventListener("click", (event) => {
     submit(false);
   } else if (button.dataset.resume !== undefined) send(`/chat/${session}/resume`, {}).catch(tell);
   else if (button.dataset.rename !== undefined) write("/rename ");
-});
-
-document.addEventListener("keydown", (event) => {
-  const card = event.target.closest?.("[data-approval]");
-  if (!card || event.target.matches("input, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const button = card.querySelector(`[data-key="${event.key.toLowerCase()}"]`);
-  if (button) {
-    event.preventDefault();
-    button.click();
-  }
 });
 
 scroll?.addEventListener("scroll", () => keepEnd(false), { passive: true });

@@ -9,9 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import MediaType, Request, Response, get, post
-from litestar.enums import RequestEncodingType
-from litestar.params import Body, Parameter
+from litestar import Request, Response, get, post
+from litestar.params import Parameter
 from litestar.response import Redirect
 
 from kernel.directive import Budget
@@ -26,6 +25,7 @@ from ouroboros.workspace import Places, resolve_mounts
 from webui import sse
 from webui.conversations import Conversation, Said
 from webui.desk import Desk
+from webui.forms import Form, redirected
 from webui.navigation import NavItem
 from webui.pages.chat.details import details_of, models_offered
 from webui.pages.chat.drafted import draft_of
@@ -36,8 +36,6 @@ from webui.view import page, part
 
 NAV = NavItem("Chat", "/chat", "message-square", 10, keys="g c")
 SESSIONS_SHOWN = 60
-
-Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 
 
 @get("/chat", include_in_schema=False)
@@ -55,7 +53,7 @@ async def begin(desk: Desk, data: Form) -> Response[str]:
     session = await _make(desk, data)
     if data.get("text", "").strip():
         await desk.house.conversations.of(session).say(Said(data["text"], key=data.get("key", "")))
-    return _to(f"/chat/{session.id}")
+    return redirected(f"/chat/{session.id}")
 
 
 @get("/chat/new", include_in_schema=False)
@@ -240,11 +238,6 @@ async def _make(desk: Desk, data: dict[str, str]) -> Session:
 def _check_persona(desk: Desk, name: str) -> None:
     if name not in {one.id for one in load_personas(desk.kernel.settings.home).values() if one.enabled}:
         raise Invalid(f"there is no persona {name!r}", remedy="the page of personas lists them")
-
-
-def _to(path: str) -> Response[str]:
-    """Where a form leads: htmx goes there by itself, a plain form is redirected."""
-    return Response("", status_code=200, media_type=MediaType.HTML, headers={"HX-Redirect": path})
 
 
 ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, answer, change, rename]

@@ -1,0 +1,16 @@
+"""Forms as pages take them, and where they lead."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import MediaType, Response
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+
+Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+
+
+def redirected(path: str) -> Response[str]:
+    """Where a form leads: htmx and our scripts go there by this header."""
+    return Response("", status_code=200, media_type=MediaType.HTML, headers={"HX-Redirect": path})

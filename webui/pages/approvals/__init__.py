@@ -1,0 +1,1 @@
+"""Approvals: one inbox for everything that waits for a person."""

@@ -1,0 +1,1 @@
+"""Runs: what agents did, step by step, and what may be done about it."""

@@ -1,0 +1,222 @@
+"""The list of runs and the inspector of one.
+
+Guarantees: who may see a run sees all of it: each step's request and reply, each call's decision and
+the capability it rested on, as the journal has them. What changes a run is a syscall of the user.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final
+
+from litestar import Response, get, post
+from litestar.params import Parameter
+
+from kernel.directive import Mount
+from kernel.handle.undo import undoable_mark
+from kernel.ids import Digest, RunId
+from kernel.journal.entry import Entry
+from kernel.jsontypes import JsonValue
+from kernel.runtime.history import read_history
+from kernel.runtime.replay import replay, same_state
+from kernel.runtime.state import TERMINAL
+from kernel.tools.change import read_mark
+from ouroboros.seedbook import read_stream
+from webui.desk import Desk
+from webui.drawing import Drawing
+from webui.forms import Form, redirected
+from webui.navigation import NavItem
+from webui.pages.runs.inspect import compared, request_of, timeline_of
+from webui.record import of_run
+from webui.toolview import diff_lines
+from webui.view import page, part
+
+NAV = NavItem("Runs", "/runs", "activity", 30, keys="g r")
+RUNS_SHOWN: Final = 50
+STATUSES: Final = ("running", "paused", "interrupted", "finished", "failed", "cancelled")
+_MICRO: Final = 1_000_000
+
+Part = Annotated[str, Parameter(query="part")]
+
+
+@get("/runs", include_in_schema=False)
+async def index(desk: Desk, status: str = "", seed: str = "", before: int = 0, part_: Part = "") -> Response[str]:
+    """The newest first; `before` (microseconds) pages back."""
+    model: dict[str, Any] = {
+        "rows": await _rows(desk, status, seed, before),
+        "status": status,
+        "statuses": STATUSES,
+        "seed": seed,
+    }
+    if part_ == "list":
+        return part(desk, "runs/list.html", before=before, limit=RUNS_SHOWN, **model)
+    return page(desk, "runs/index.html", title="Runs", before=before, limit=RUNS_SHOWN, **model)
+
+
+@get("/runs/{run_id:str}", include_in_schema=False)
+async def show(desk: Desk, run_id: str, part_: Part = "") -> Response[str]:
+    """One run: where it stands, and everything it did."""
+    state = await desk.run(run_id)
+    timeline = await of_run(desk.kernel.journal, state.run)
+    drawing = Drawing(desk.kernel, desk.house.asker, desk.house.views)
+    model: dict[str, Any] = {
+        "run": state,
+        "live": desk.kernel.runs.live(state.run),
+        "over": state.status in TERMINAL,
+        "steps": timeline_of(timeline),
+        "html": drawing.draw(timeline.since(0)),
+        "seq": timeline.seq,
+        "may": desk.may("kernel:runs", "w") and state.owner == desk.user.principal,
+    }
+    if part_ == "run":
+        return part(desk, "runs/run.html", **model)
+    return page(desk, "runs/show.html", title=f"Run {state.run}", **model)
+
+
+@get("/runs/{run_id:str}/steps/{number:int}", include_in_schema=False)
+async def step(desk: Desk, run_id: str, number: int) -> Response[str]:
+    """What the model was sent at a step, whole."""
+    state = await desk.run(run_id)
+    entries = await read_stream(desk.kernel.journal, state.run)
+    messages = request_of(state.run, entries, number)
+    return part(desk, "runs/request.html", messages=messages, number=number, run=state)
+
+
+@get("/runs/{run_id:str}/calls/{call:str}/diff", include_in_schema=False)
+async def diff(desk: Desk, run_id: str, call: str) -> Response[str]:
+    """What a file change replaced, line by line, from the contents that were kept."""
+    await desk.run(run_id)
+    timeline = await of_run(desk.kernel.journal, RunId(run_id))
+    item = timeline.call(call)
+    mark = item.mark if item is not None else {}
+    texts = [await _content(desk, mark.get(side)) for side in ("before", "after")]
+    return part(desk, "runs/diff.html", lines=diff_lines(*texts), path=item.target if item else "")
+
+
+@post("/runs/{run_id:str}/calls/{call:str}/undo", include_in_schema=False, status_code=200)
+async def undo(desk: Desk, run_id: str, call: str) -> dict[str, str]:
+    """Put back what a file change replaced. Refused where the file changed since."""
+    await desk.run(run_id)
+    place = read_mark(await undoable_mark(desk.kernel.journal, call))
+    handle = desk.kernel.handle(desk.user.principal, mounts=(Mount(place.mount),))
+    result = await handle.call("undo", {"call": call, "path": f"{place.mount.rstrip('/')}/{place.inner}"})
+    return {"message": result.text}
+
+
+@post("/runs/{run_id:str}/cancel", include_in_schema=False, status_code=204)
+async def cancel(desk: Desk, run_id: str) -> None:
+    await desk.run(run_id)
+    await desk.call("runs.cancel", {"run": run_id})
+
+
+@post("/runs/{run_id:str}/resume", include_in_schema=False, status_code=204)
+async def resume(desk: Desk, run_id: str, data: Form) -> None:
+    """Go on, with what the form raises of the budget, and what became of a call in doubt."""
+    await desk.run(run_id)
+    arguments: dict[str, JsonValue] = {"run": run_id}
+    if data.get("resolution"):
+        arguments["resolution"] = data["resolution"]
+    for name in ("tokens", "calls", "seconds"):
+        if data.get(name, "").isdigit():
+            arguments[name] = int(data[name])
+    if data.get("usd"):
+        arguments["micro_usd"] = round(float(data["usd"]) * _MICRO)
+    await desk.call("runs.resume", arguments)
+
+
+@post("/runs/{run_id:str}/steer", include_in_schema=False, status_code=204)
+async def steer(desk: Desk, run_id: str, data: Form) -> None:
+    await desk.run(run_id)
+    await desk.call("runs.steer", {"run": run_id, "text": data.get("text", "")})
+
+
+@post("/runs/{run_id:str}/fork", include_in_schema=False)
+async def fork(desk: Desk, run_id: str, data: Form) -> Response[str]:
+    """A new run that goes on from a step of this one."""
+    await desk.run(run_id)
+    arguments: dict[str, JsonValue] = {"run": run_id, "text": data.get("text", "")}
+    if data.get("step", "").isdigit():
+        arguments["step"] = int(data["step"])
+    made = await desk.call("runs.fork", arguments)
+    return redirected(f"/runs/{made.text}")
+
+
+@post("/runs/{run_id:str}/replay", include_in_schema=False, status_code=200)
+async def replayed(desk: Desk, run_id: str) -> Response[str]:
+    """Run the record again, with no model and no tool, and say whether it ends as it did."""
+    await desk.run(run_id)
+    history = await read_history(desk.kernel.journal, RunId(run_id))
+    if history.erased is not None:
+        raise history.lost(history.erased)
+    done = await replay(history.run, history.prefix, history.entries)
+    same = done.divergence is None and same_state(done.state, history.state())
+    return part(desk, "runs/replay.html", done=done, same=same)
+
+
+@get("/runs/{run_id:str}/export", include_in_schema=False)
+async def export(desk: Desk, run_id: str) -> Response[str]:
+    """Every entry of the run, one JSON object a line."""
+    await desk.run(run_id)
+    entries = await read_stream(desk.kernel.journal, RunId(run_id))
+    lines = "".join(json.dumps(_entry(entry), ensure_ascii=False) + "\n" for entry in entries)
+    named = {"Content-Disposition": f'attachment; filename="{run_id}.jsonl"'}
+    return Response(lines, media_type="application/jsonl", headers=named)
+
+
+@get("/runs/{run_id:str}/compare/{other_id:str}", include_in_schema=False)
+async def compare(desk: Desk, run_id: str, other_id: str) -> Response[str]:
+    """Two runs side by side, step by step."""
+    one, other = await desk.run(run_id), await desk.run(other_id)
+    pages = [await of_run(desk.kernel.journal, state.run) for state in (one, other)]
+    rows = compared(*(timeline_of(one_page) for one_page in pages))
+    return page(desk, "runs/compare.html", title="Two runs", one=one, other=other, rows=rows)
+
+
+async def _rows(desk: Desk, status: str, seed: str, before: int) -> list[dict[str, Any]]:
+    stored = "running" if status == "interrupted" else status
+    where = {key: value for key, value in {"status": stored, "seed": seed}.items() if value}
+    rows = await desk.rows(
+        "runs", where, order="started_us", descending=True, limit=1_000 if before else 2 * RUNS_SHOWN
+    )
+    shown: list[dict[str, Any]] = []
+    for row in rows:
+        live = desk.kernel.runs.live(RunId(str(row["id"])))
+        now = "interrupted" if row["status"] == "running" and not live else row["status"]
+        if (status and now != status) or (before and int(row["started_us"] or 0) >= before):
+            continue
+        shown.append({**row, "status": now})
+    return shown[:RUNS_SHOWN]
+
+
+async def _content(desk: Desk, digest: object) -> str:
+    if not isinstance(digest, str):
+        return ""
+    return (await desk.kernel.journal.blob(Digest(digest))).decode(errors="replace")
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "seq": entry.seq,
+        "time_us": entry.time_us,
+        "principal": entry.principal,
+        "stream": entry.stream,
+        "kind": entry.kind,
+        "digest": entry.digest,
+        "payload": entry.payload,
+    }
+
+
+ROUTES = [
+    index,
+    show,
+    step,
+    diff,
+    undo,
+    cancel,
+    resume,
+    steer,
+    fork,
+    replayed,
+    export,
+    compare,
+]
