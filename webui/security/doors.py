@@ -1,0 +1,169 @@
+"""The doors: by link, by password, by token; and the way out.
+
+Guarantees: who comes in is a user now, in the role that the kernel has for them now; a sign-in makes a new
+session and ends the one that the browser brought, so a session that was planted is worth nothing. A wrong
+password, an unknown name and a user without a password are one answer, in about one time. Tries are bounded
+(`limits`). A token's last use is remembered here, in no entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from kernel.errors import AccessDenied, NotFound
+from kernel.ids import Principal
+from webui.security import csrf
+from webui.security.limits import SignInLimit
+from webui.security.links import SignInLinks
+from webui.security.origin import Origins
+from webui.security.sessions import WebSessions
+from webui.user import User
+
+if TYPE_CHECKING:
+    from kernel.boot import Kernel
+    from webui.house import WebOptions
+
+_NOBODY: Final = Principal("user:nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who a request belongs to. `session` is the cookie's secret, empty for a token."""
+
+    user: User
+    session: str = ""
+
+    @property
+    def csrf(self) -> str:
+        return csrf.token_of(self.session) if self.session else ""
+
+
+class Doors:
+    """Built once, by `open_doors`."""
+
+    def __init__(self, kernel: Kernel, options: WebOptions) -> None:
+        home, clock = kernel.settings.home, kernel.clock
+        self.origins = Origins.of(options.url, options.allowed_hosts)
+        self.secure = options.secure_cookies
+        self.cookie = cookie_name(options.url, secure=options.secure_cookies)
+        self._kernel = kernel
+        self._sessions = WebSessions(home, clock)
+        self._links = SignInLinks(home, clock)
+        self._limit = SignInLimit(clock)
+        self._used: dict[str, int] = {}
+        self._sessions.load()
+
+    def close(self) -> None:
+        """Write what a restart is to find."""
+        self._sessions.close()
+
+    # Coming in
+
+    def issue_link(self, name: str = "") -> str:
+        """The path of a link that signs `name` in once, within 15 minutes; without a name, the operator.
+
+        Raises: NotFound.
+        """
+        return self._links.issue(self._kernel.users.known(name) if name else self._kernel.operator)
+
+    def by_link(self, code: str, address: str, brought: str = "") -> str:
+        """A new session's secret, in place of the one that was `brought`. Raises: AccessDenied, TooOften."""
+        self._limit.begin(address)
+        found = self._links.redeem(code.strip())
+        if found is None or not self._still(*found):
+            raise AccessDenied(
+                "this link was used, has run out, or never was",
+                layer="sign-in",
+                remedy="have a new one made: oxios users link",
+            )
+        self._limit.passed(address)
+        return self._begin(found[0], brought)
+
+    async def by_password(self, name: str, password: str, address: str, brought: str = "") -> str:
+        """As `by_link`."""
+        name = name.strip()[:64]
+        self._limit.begin(address, name)
+        try:
+            principal = self._kernel.users.known(name)
+        except NotFound:
+            principal = _NOBODY
+        right = await self._kernel.passwords.check(principal, password)
+        if not right or not self._kernel.users.role_of(principal):
+            raise AccessDenied(
+                "name and password do not fit",
+                layer="sign-in",
+                remedy="try again, or have a link made: oxios users link",
+            )
+        self._limit.passed(address, name)
+        return self._begin(principal, brought)
+
+    def by_session(self, secret: str) -> Visitor | None:
+        """Whose cookie it is; None where it opens nothing."""
+        session = self._sessions.find(secret)
+        if session is None:
+            return None
+        if not self._still(session.principal, session.begun_us):
+            self._sessions.end(secret)
+            return None
+        return Visitor(self._user(session.principal), secret)
+
+    def by_token(self, text: str) -> Visitor | None:
+        """Whose token it is; None where it opens nothing."""
+        token = self._kernel.users.token(text)
+        if token is None:
+            return None
+        self._used[token.id] = self._kernel.clock.now_us()
+        return Visitor(self._user(token.owner, token.scopes))
+
+    # Going out
+
+    def sign_out(self, secret: str) -> None:
+        self._sessions.end(secret)
+
+    def sign_out_everywhere(self, principal: Principal, *, but: str = "") -> int:
+        """End a user's sessions, except the one of the secret `but`; how many."""
+        return self._sessions.end_all(principal, but=but)
+
+    # Looking
+
+    def has_password(self, name: str = "") -> bool:
+        """Whether a user, or without a name the operator, has a password. Raises: NotFound."""
+        return self._kernel.passwords.has(self._kernel.users.known(name) if name else self._kernel.operator)
+
+    def last_used(self, token: str) -> int:
+        """When a token with this id was last used, in microseconds; 0: not since the server started."""
+        return self._used.get(token, 0)
+
+    def sessions(self, principal: Principal) -> int:
+        """How many browsers a user is signed in at."""
+        return self._sessions.count(principal)
+
+    def _begin(self, principal: Principal, brought: str) -> str:
+        if brought:
+            self._sessions.end(brought)
+        return self._sessions.begin(principal)
+
+    def _still(self, principal: Principal, since_us: int) -> bool:
+        """Whether they are a user now, and the one they were then."""
+        users = self._kernel.users
+        if not users.role_of(principal):
+            return False
+        if principal == users.operator:
+            return True
+        return users.find(principal.removeprefix("user:")).created_us <= since_us
+
+    def _user(self, principal: Principal, scopes: frozenset[str] | None = None) -> User:
+        return User(principal, principal.removeprefix("user:"), self._kernel.users.role_of(principal), scopes)
+
+
+async def open_doors(kernel: Kernel, options: WebOptions) -> Doors:
+    """With the sessions of before."""
+    return Doors(kernel, options)
+
+
+def cookie_name(url: str, *, secure: bool) -> str:
+    """One a port, since cookies of one machine are shared by its ports; the prefix binds it to https."""
+    port = urlsplit(url).port or (443 if secure else 80)
+    return f"{'__Host-' if secure else ''}oxios-{port}"
