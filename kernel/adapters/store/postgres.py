@@ -22,6 +22,7 @@ from kernel.ports.store import StoreReader, StoreWriter
 
 _CONNECT_S: Final = 10
 _STATEMENT_S: Final = 60
+_NEWEST: Final = 4_000
 _LOCK_KEY: Final = 0x6F78696F73  # "oxios"
 
 _REMEDIES: Final = {
@@ -91,11 +92,20 @@ class _Postgres:
     mark = "%s"
     begin = "BEGIN"
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    # Materialized: else the planner may walk all messages from the newest and take each apart.
+    # A word that is everywhere is found among the newest; of others the index gives all there are, which
+    # are sorted then. Materialized: else the planner may walk all messages where there are few hits.
     said = (
-        "WITH f AS MATERIALIZED (SELECT seq, session, role FROM messages WHERE "  # noqa: S608 -- no input in it
-        "array_to_tsvector(string_to_array(coalesce(terms, ''), ' ')) @@ %s::tsquery) "
-        "SELECT m.seq, m.session FROM f m " + SAID.format(mark="%s")
+        (
+            "SELECT m.seq, m.session FROM (SELECT %s::tsquery AS asked, %s AS owner, %s::bigint AS below) q "  # noqa: S608 -- no input in it
+            "CROSS JOIN LATERAL (SELECT seq, session, role, vector FROM messages WHERE seq < q.below "
+            f"ORDER BY seq DESC LIMIT {_NEWEST}) m JOIN sessions s ON s.id = m.session "
+            f"WHERE m.vector @@ q.asked AND s.owner = q.owner AND {SAID} ORDER BY m.seq DESC LIMIT %s"
+        ),
+        (
+            "WITH m AS MATERIALIZED (SELECT seq, session, role FROM messages WHERE vector @@ %s::tsquery) "  # noqa: S608 -- no input in it
+            "SELECT m.seq, m.session FROM m JOIN sessions s ON s.id = m.session WHERE s.owner = %s "
+            f"AND {SAID} AND m.seq < %s ORDER BY m.seq DESC LIMIT %s"
+        ),
     )
 
     def asked(self, terms: Sequence[str]) -> str:

@@ -69,7 +69,7 @@ CREATE TABLE messages (
 );
 
 CREATE VIRTUAL TABLE message_terms USING fts5(
-  terms, content='messages', content_rowid='seq', detail=none, columnsize=0, tokenize='ascii'
+  terms, content='messages', content_rowid='seq', detail=none, columnsize=0, prefix='1 2 3 4', tokenize='ascii'
 );
 
 CREATE TRIGGER messages_said AFTER INSERT ON messages BEGIN

@@ -34,11 +34,8 @@ _ROWS_MAX: Final = 128
 """Rows of one INSERT: 128 × 13 values stay far below either database's bound on parameters."""
 _FETCH: Final = 512
 _SEQ_MAX: Final = 2**63 - 1
-SAID: Final = (
-    "JOIN sessions s ON s.id = m.session WHERE s.owner = {mark} AND s.status <> 'deleted' "
-    "AND (m.role <> 'name' OR m.seq = s.named) AND m.seq < {mark} ORDER BY m.seq DESC LIMIT {mark}"
-)
-"""What the databases' own ways to ask for terms have in common."""
+SAID: Final = "s.status <> 'deleted' AND (m.role <> 'name' OR m.seq = s.named)"
+"""Which of the messages that have the terms are meant: those of live sessions, and of names the present ones."""
 
 
 class Cursor(Protocol):
@@ -69,10 +66,11 @@ class Dialect(Protocol):
     def begin_read(self) -> str: ...
 
     @property
-    def said(self) -> str:
-        """Which messages have certain terms, as a statement of four parameters.
+    def said(self) -> tuple[str, ...]:
+        """Which messages have certain terms, as statements of four parameters.
 
-        They are what `asked` gives, the owner, the number to stay below, and how many.
+        They are what `asked` gives, the owner, the number to stay below, and how many. The first
+        that finds as many is taken, else the last.
         """
         ...
 
@@ -204,7 +202,12 @@ class SqlReader:
     def said(self, query: SaidQuery) -> list[tuple[int, str]]:
         asked = self._dialect.asked((whose(query.owner), *query.terms))
         below = query.before or _SEQ_MAX
-        return [(row[0], row[1]) for row in self._all(self._dialect.said, (asked, query.owner, below, query.limit))]
+        found: list[Any] = []
+        for statement in self._dialect.said:
+            found = self._all(statement, (asked, query.owner, below, query.limit))
+            if len(found) == query.limit:
+                break
+        return [(row[0], row[1]) for row in found]
 
     def blob(self, digest: bytes) -> bytes | None:
         found = self._all(f"SELECT content FROM blobs WHERE digest = {self._dialect.mark}", (digest,))  # noqa: S608 -- marks

@@ -1,7 +1,7 @@
 """Sessions that are pinned, forked and searched: their new columns, and the terms of every message.
 
 Messages that stand in the journal already are taken over. The index is FTS5 in SQLite, kept by
-triggers, and GIN over an array's vector in PostgreSQL: both look for terms that begin with what is
+triggers, and GIN over a column of its own in PostgreSQL: both look for terms that begin with what is
 asked, and neither takes a text apart by rules of its own.
 """
 
@@ -25,7 +25,7 @@ _BATCH = 500
 SQLITE_INDEX = (
     (
         "CREATE VIRTUAL TABLE message_terms USING fts5(terms, content='messages', content_rowid='seq', "
-        "detail=none, columnsize=0, tokenize='ascii')"
+        "detail=none, columnsize=0, prefix='1 2 3 4', tokenize='ascii')"
     ),
     (
         "CREATE TRIGGER messages_said AFTER INSERT ON messages BEGIN "
@@ -42,7 +42,11 @@ SQLITE_INDEX = (
     ),
 )
 POSTGRES_INDEX = (
-    "CREATE INDEX message_terms ON messages USING gin (array_to_tsvector(string_to_array(coalesce(terms, ''), ' ')))"
+    (
+        "ALTER TABLE messages ADD COLUMN vector tsvector GENERATED ALWAYS AS "
+        "(array_to_tsvector(string_to_array(coalesce(terms, ''), ' '))) STORED"
+    ),
+    "CREATE INDEX message_terms ON messages USING gin (vector)",
 )
 
 
@@ -61,7 +65,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(), nullable=True),
         sa.Column("terms", sa.String(), nullable=True),
     )
-    for statement in SQLITE_INDEX if op.get_bind().dialect.name == "sqlite" else (POSTGRES_INDEX,):
+    for statement in SQLITE_INDEX if op.get_bind().dialect.name == "sqlite" else POSTGRES_INDEX:
         op.execute(statement)
     _take_over(messages)
 
