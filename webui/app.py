@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi.config import OpenAPIConfig
-from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType] -- theirs
 from litestar.types import ControllerRouterHandler
 from litestar_htmx import HTMXRequest
 
@@ -26,12 +24,12 @@ import webui.api
 import webui.pages
 from kernel.errors import OxiosError
 from webui import faults
+from webui.assets import static_file
 from webui.desk import Desk
 from webui.house import House
 from webui.navigation import NavItem, sort_key
 from webui.security.guard import Guard
 
-_STATIC: Final = Path(__file__).parent / "static"
 BODY_BYTES_MAX: Final = 24 * 1024 * 1024
 """Of any request; the guard is stricter where less will do."""
 
@@ -43,9 +41,8 @@ def make_app(house: House) -> Litestar:
     routes: list[ControllerRouterHandler] = [
         route for module in (*pages, *api) for route in getattr(module, "ROUTES", [])
     ]
-    static = create_static_files_router("/static", [_STATIC], send_as_attachment=False, include_in_schema=False)
     config = AppConfig(
-        route_handlers=[*routes, static],
+        route_handlers=[*routes, static_file],
         dependencies={"desk": Provide(provide_desk, sync_to_thread=False)},
         exception_handlers={
             OxiosError: faults.on_oxios_error,

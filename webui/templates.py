@@ -14,7 +14,7 @@ from typing import Any, Final
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 from kernel.ids import Principal
-from webui import markdown
+from webui import assets, markdown
 from webui.navigation import NavItem
 
 _HERE: Final = Path(__file__).parent
@@ -47,6 +47,7 @@ class Views:
                 "pretty": pretty,
             }
         )
+        self._environment.globals["static"] = assets.url
         self.navigation: tuple[NavItem, ...] = ()
         """Set once, when the pages were found."""
 
