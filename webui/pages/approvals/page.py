@@ -33,7 +33,7 @@ async def index(desk: Desk, every: Annotated[bool, Parameter(query="all")] = Fal
         return part(desk, "approvals/badge.html", waiting=waiting)
     if part_ == "list":
         return part(desk, "approvals/list.html", **model)
-    standing = (await desk.call("approvals.standing")).data.get("standing", []) if _may(desk) else []
+    standing: JsonValue = (await desk.call("approvals.standing")).data.get("standing", []) if _may(desk) else []
     return page(desk, "approvals/index.html", title="Approvals", standing=standing, **model)
 
 
