@@ -91,16 +91,12 @@ class LiveView:
 
     def _replied(self, payload: JsonObject) -> None:
         calls = cast("list[Mapping[str, str]]", payload.get("calls", []))
-        usage = cast("Mapping[str, int]", payload.get("usage", {}))
         for call in calls:
             self._targets[call["call"]] = _target_of_text(call["arguments"])
         self._round += 1
         made = f"{len(calls)} call{'s' * (len(calls) != 1)}" if calls else "answer"
-        cached = f" ({usage['cached']} cached)" if usage.get("cached") else ""
-        cost = f"{usage.get('in', 0)} in{cached}, {usage.get('out', 0)} out"
-        took = f", {_duration(payload)}" if "ms" in payload else ""
         self._line(
-            (f"  {self._round:>2} ", "strong"), (f"{_text(payload, 'model')}: {made}", ""), (f"  {cost}{took}", "dim")
+            (f"  {self._round:>2} ", "strong"), (f"{_text(payload, 'model')}: {made}", ""), (_cost(payload), "dim")
         )
         text = _text(payload, "text")
         if calls and text:
@@ -179,6 +175,18 @@ _VERDICTS: Final[dict[bool | None, Piece]] = {
     False: ("failed", "bad"),
     None: ("nothing a program could decide", "warn"),
 }
+
+
+def answer_line(payload: JsonObject) -> str:
+    """Who answered, and what that took: of a reply that is no step of a run."""
+    return f"{_text(payload, 'model')}{_cost(payload)}"
+
+
+def _cost(payload: JsonObject) -> str:
+    usage = cast("Mapping[str, int]", payload.get("usage", {}))
+    cached = f" ({usage['cached']} cached)" if usage.get("cached") else ""
+    took = f", {_duration(payload)}" if "ms" in payload else ""
+    return f"  {usage.get('in', 0)} in{cached}, {usage.get('out', 0)} out{took}"
 
 
 def target_of(args: Mapping[str, JsonValue]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from kernel.journal.entry import SYSTEM_STREAM, Entry
 from kernel.runtime.live import LiveEvent, LiveProgress
 from ouroboros.session import FINISHED, STARTED
-from oxios.live import LiveView
+from oxios.live import LiveView, answer_line
 from oxios.paint import Paint, one_line, painter
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ _QUIET: Final = frozenset({"execute", "review", "confirm"})
 """Phases whose end is seen elsewhere: in the run's own lines, or in what the person said."""
 
 
+_MODELS: Final = frozenset({"model.failed", "model.fallback", "model.waiting"})
+"""What went wrong with the models of a phase is told as in a run."""
+
+
 class PhaseView:
     """Paints the phases of one session, and the runs that it starts."""
 
@@ -29,6 +33,7 @@ class PhaseView:
         self._paint = paint
         self._session = session
         self._runs: dict[str, LiveView] = {}
+        self._models = LiveView(paint)
 
     def hear(self, entries: tuple[Entry, ...]) -> None:
         """Committed entries of any stream."""
@@ -59,6 +64,10 @@ class PhaseView:
         elif entry.kind == FINISHED and not payload["ok"]:
             why = one_line(payload["message"], _TEXT_CHARS)
             self._paint(((f"✗ {payload['phase']}  ", "bad"), (why, "")))
+        elif entry.kind == "model.reply":
+            self._paint((("    ", ""), (answer_line(payload), "dim")))
+        elif entry.kind in _MODELS:
+            self._models.entry(entry)
         elif entry.kind == FINISHED and payload["phase"] not in _QUIET:
             self._paint(((f"  {_told(payload)}", "dim"),))
 

@@ -110,6 +110,7 @@ def result_json(result: SeedResult, work: Commission, code: Exit) -> dict[str, J
         "turns": result.turns,
         "tokens_in": result.usage.input_tokens,
         "tokens_out": result.usage.output_tokens,
+        "tokens_cached": result.usage.cached_tokens,
         "cost_micro_usd": result.cost_micro_usd,
         "model": result.model,
         "persona": work.persona.id if work.persona else "",
@@ -132,8 +133,10 @@ def _tell(args: argparse.Namespace, result: SeedResult, work: Commission, code: 
     elif result.verdict and result.verdict.gaps and args.quiet:
         say("criteria not met:\n" + "\n".join(f"- {gap}" for gap in result.verdict.gaps))
     seconds = f"{result.seconds:.1f} s"
-    usage = f"{result.usage.input_tokens} tokens in, {result.usage.output_tokens} out"
-    say(f"run {result.run}: {result.turns} turns, {usage}, {result.cost_micro_usd / 1e6:.6f} USD, {seconds}", args)
+    cached = f" ({result.usage.cached_tokens} cached)" if result.usage.cached_tokens else ""
+    usage = f"{result.usage.input_tokens} tokens in{cached}, {result.usage.output_tokens} out"
+    money = f"{result.cost_micro_usd / 1e6:.6f} USD"
+    say(f"run {result.run}: {result.model}, {result.turns} turns, {usage}, {money}, {seconds}", args)
 
 
 async def _persona(kernel: Kernel, spec: SeedSpec) -> Persona | None:

@@ -65,6 +65,8 @@ class ModelStats:
     output_tokens: int = 0
     cached_tokens: int = 0
     cost_micro_usd: int = 0
+    answered_as: str = ""
+    """What the provider called it in the newest reply, where that is another name."""
     answered_ms: array[int] = field(default_factory=lambda: array("q"))
 
     @property
@@ -138,6 +140,8 @@ class RoutingStats:
         fields = cast("Mapping[str, Any]", usage if isinstance(usage, Mapping) else {})
         counted = [_amount(fields, name) for name in ("in", "out", "cached", "written")]
         one.replies += 1
+        if (answered := _text(payload, "model")) != one.model:
+            one.answered_as = answered
         one.input_tokens += counted[0]
         one.output_tokens += counted[1]
         one.cached_tokens += counted[2]
@@ -146,7 +150,7 @@ class RoutingStats:
         if len(self._used) >= REPLIES_KEPT * _FIELDS:
             del self._used[: len(self._used) // 2]
         self._used.extend(counted)
-        self._breakers.pop((one.model, _text(payload, "key")), None)
+        self._breakers.pop((one.model, _text(payload, "key")), None)  # It gates no more.
 
     def _failed(self, payload: JsonObject, now_s: float) -> None:
         one = self._of(payload)
@@ -163,7 +167,7 @@ class RoutingStats:
                 return
 
     def _of(self, payload: JsonObject) -> ModelStats:
-        model = _text(payload, "model") or "unknown"
+        model = _text(payload, "asked") or _text(payload, "model") or "unknown"
         return self.models.setdefault(model, ModelStats(model))
 
 

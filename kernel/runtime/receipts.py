@@ -83,18 +83,22 @@ class Receipts:
         if not self.failures:
             self._failed({}, error.code, error.explain(), Cost(calls=0))
 
-    def replied(self, reply: Reply, used: Cost, took_ms: int) -> None:
+    def replied(self, step: Try, reply: Reply, used: Cost, took_ms: int) -> None:
+        """`model` is who answered; `asked` stands beside it where the provider calls it otherwise than we did."""
+        usage = reply.usage
+        counts = {"in": usage.input_tokens, "out": usage.output_tokens, "cached": usage.cached_tokens}
+        if usage.written_tokens:
+            counts["written"] = usage.written_tokens
         payload: dict[str, JsonValue] = {
             "text": reply.text,
             "finish": reply.finish,
             "model": reply.model,
+            "key": step.key.source,
             "ms": took_ms,
-            "usage": {
-                "in": reply.usage.input_tokens,
-                "out": reply.usage.output_tokens,
-                "cached": reply.usage.cached_tokens,
-            },
+            "usage": dict(counts),
         }
+        if reply.model != step.model:
+            payload["asked"] = step.model
         if used.tokens != reply.usage.input_tokens + reply.usage.output_tokens:
             payload["tokens"] = used.tokens
         if used.micro_usd:

@@ -119,10 +119,8 @@ class Sending:
             async with attempts.slot(step, outgoing.prompt_tokens):
                 one = _Attempt(self, outgoing, step, attempts.provider_of(step), receipts, owed)
                 reply, used = await one.send(shown)
-                if outgoing.bound is not None and reply.usage.reported:
-                    outgoing.bound.counted(step.model, reply.usage.input_tokens, len(outgoing.messages))
                 took_ms = round((self.dispatcher.clock.monotonic_s() - started_s) * 1000)
-                receipts.replied(reply, used, took_ms)  # With no wait since it was settled.
+                receipts.replied(step, reply, used, took_ms)  # With no wait since it was settled.
                 return reply, used
 
         try:
@@ -175,6 +173,8 @@ class _Attempt:
                 await self.receipts.reserved(self.step, cost)
             reply = await self._stream(request, decision, exchange)
             used = self._used(reply.usage, cost, capped=capped)
+            if capped and self.outgoing.bound is not None and reply.usage.reported:
+                self.outgoing.bound.counted(self.step.model, reply.usage.input_tokens, self.outgoing.messages)
         except OxiosError as error:
             used = _owed(exchange, error, cost)
             self.owed[:] = [used]

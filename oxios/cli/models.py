@@ -157,6 +157,7 @@ def stats_fields(stats: RoutingStats, settings: Settings, catalog: Catalog, now_
         "models": [
             {
                 "model": one.model,
+                "answered_as": one.answered_as,
                 "calls": one.calls,
                 "replies": one.replies,
                 "failures": dict(sorted(one.failures.items())),
@@ -199,7 +200,7 @@ def _stats_row(one: Mapping[str, Any]) -> tuple[str, ...]:
     tokens = one["tokens"]
     alone = one["alone_micro_usd"]
     return (
-        one["model"],
+        f"{one['model']} (as {one['answered_as']})" if one["answered_as"] else one["model"],
         str(one["calls"]),
         failures,
         *(str(tokens[part]) for part in ("in", "out", "cached")),

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "oxios" / "samples"
 FIELDS = {
     "run", "seed", "status", "note", "passed", "score", "output", "findings", "gaps", "turns", "tokens_in",
-    "tokens_out", "cost_micro_usd", "model", "persona", "workspace", "duration_ms", "exit_code",
+    "tokens_out", "tokens_cached", "cost_micro_usd", "model", "persona", "workspace", "duration_ms", "exit_code",
 }  # fmt: skip
 
 

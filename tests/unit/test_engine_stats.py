@@ -56,6 +56,15 @@ def test_calls_failures_tokens_and_money_are_counted() -> None:
     assert stats.cost_micro_usd == 14
 
 
+def test_a_model_is_one_however_its_provider_calls_it() -> None:
+    """Failures and replies of what was asked stand together; the name it answered under is told; its breaker shuts."""
+    stats = fold(*[failed("server")] * 3, reply("a/m-2026-11", asked="a/m", key="env:A"))
+    one = stats.models["a/m"]
+    assert list(stats.models) == ["a/m"]
+    assert (one.calls, one.replies, one.answered_as) == (4, 1, "a/m-2026-11")
+    assert not stats.breakers(0)
+
+
 @pytest.mark.parametrize(("percent", "expected"), [(50, 50), (95, 95), (100, 100), (1, 1)])
 def test_latency_is_the_nearest_rank(percent: int, expected: int) -> None:
     """Of 1 to 100 ms in any order; of nothing, nothing."""
