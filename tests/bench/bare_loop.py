@@ -2,6 +2,7 @@
 
 python -m tests.bench.bare_loop URL FOLDER ROUNDS [RUNS [each|group|none]]     prints what it took, as JSON
 
+FOLDER holds the workspace and `opening.json`: a first request, whose prompt and tools each request repeats.
 Each message is encoded once. The commit is SQLite's, durable, one a round, on the loop's own thread;
 with `group` one for all runs that wait for theirs, with `none` nothing is kept.
 """
@@ -21,23 +22,33 @@ import anyio
 
 from tests.bench import floors
 from tests.bench.measure import Spent, Stopwatch
-from tests.bench.model_process import MODEL, goal_of
+from tests.bench.model_process import OPENING, goal_of
 
-_TOOL: dict[str, Any] = {
-    "name": "read",
-    "description": "Read a text file.",
-    "parameters": {"type": "object", "properties": {}},
-}
-_HEAD = json.dumps({
-    "model": MODEL, "stream": True, "stream_options": {"include_usage": True},
-    "tools": [{"type": "function", "function": _TOOL}],
-})  # fmt: skip
 WARM_ROUNDS = 3
 
 
-async def _reply(session: aiohttp.ClientSession, url: str, messages: list[bytes]) -> dict[str, Any]:
+def _dump(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around the messages in each request: the same prompt and tools that the kernel sends."""
+
+    head: bytes
+    tail: bytes
+
+    @classmethod
+    def of(cls, opening: bytes) -> Frame:
+        options = json.loads(opening)
+        messages, tools = options.pop("messages"), options.pop("tools")
+        head = _dump(options)[:-1] + b',"messages":[' + _dump(messages[0]) + b","
+        return cls(head, b'],"tools":' + _dump(tools) + b"}")
+
+
+async def _reply(session: aiohttp.ClientSession, url: str, frame: Frame, messages: list[bytes]) -> dict[str, Any]:
     """The assembled assistant message."""
-    body = _HEAD[:-1].encode() + b', "messages": [' + b",".join(messages) + b"]}"
+    body = frame.head + b",".join(messages) + frame.tail
     text, calls = "", list[dict[str, Any]]()
     headers = {"Content-Type": "application/json"}
     async with session.post(f"{url}/chat/completions", data=body, headers=headers) as response:
@@ -71,19 +82,20 @@ class Bare:
     session: aiohttp.ClientSession
     url: str
     folder: Path
+    frame: Frame
     keep: Callable[[bytes], Awaitable[None]]
 
     async def run(self, topic: int, rounds_max: int) -> int:
         """One conversation to its end; returns the rounds it had."""
-        messages = [json.dumps({"role": "user", "content": goal_of(topic)}).encode()]
+        messages = [_dump({"role": "user", "content": goal_of(topic)})]
         for number in range(rounds_max):
-            message = await _reply(self.session, self.url, messages)
-            messages.append(json.dumps(message).encode())
+            message = await _reply(self.session, self.url, self.frame, messages)
+            messages.append(_dump(message))
             if "tool_calls" not in message:
                 return number
             for call in message["tool_calls"]:
                 content = _act(self.folder, json.loads(call["function"]["arguments"]))
-                messages.append(json.dumps({"role": "tool", "tool_call_id": call["id"], "content": content}).encode())
+                messages.append(_dump({"role": "tool", "tool_call_id": call["id"], "content": content}))
             await self.keep(messages[-1])
         return rounds_max
 
@@ -110,7 +122,7 @@ async def _log(folder: Path, kind: str) -> AsyncGenerator[Callable[[bytes], Awai
 async def main(url: str, folder: Path, rounds: int, runs: int, log: str) -> Spent:
     """What `runs` conversations at once took; a short one before them warms everything up."""
     async with _log(folder, log) as keep, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        bare = Bare(session, url, folder, keep)
+        bare = Bare(session, url, folder, Frame.of((folder / OPENING).read_bytes()), keep)
         await bare.run(0, WARM_ROUNDS)
         watch = Stopwatch()
         async with anyio.create_task_group() as group:

@@ -25,6 +25,8 @@ LENGTH = re.compile(rb"content-length: ?(\d+)", re.IGNORECASE)
 TOPIC = re.compile(rb"conversation (\d+)")
 NOTES = "One line of the notes.\n" * 5
 MODEL = "scripted"
+OPENING = "opening.json"
+"""The file in which a floor finds what its requests begin with."""
 _DONE = b"data: [DONE]\n\n"
 
 

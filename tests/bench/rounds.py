@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.measure import Figure, Spent, from_pairs
-from tests.bench.model_process import NOTES, model_server, path_of
+from tests.bench.model_process import NOTES, OPENING, model_server, path_of
+from tests.bench.opening import opening
 
 BARE = "bare loop"
 SHORT, LONG, MANY = 10, 200, 100
@@ -62,6 +63,7 @@ def trial(
     (place / "workspace").mkdir()
     for topic in range(runs):
         (place / "workspace" / path_of(topic)).write_text(NOTES, encoding="utf-8")
+    (place / OPENING).write_bytes(opening(place / "workspace"))
     counts = place / "strace"
     tracer = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync,msync,sync_file_range", "-o", str(counts)]
     arrivals: list[float] = []

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
+import anyio
 import pytest
 
+from kernel.ports.provider import ModelRequest
+from kernel.testing.provider import ScriptedProvider, say
 from tests.bench import floors, gate, journal, models, process, rounds
 from tests.bench.measure import Figure, Spent, Stopwatch, from_pairs, paired, table
+from tests.bench.model_process import goal_of
+from tests.bench.opening import opening
+from tests.world import open_world
 
 
 def test_a_figure_is_met_on_its_side_of_the_bound() -> None:
@@ -53,6 +60,20 @@ def test_a_trial_does_every_round(module: str, tmp_path: Path) -> None:
     assert done.rounds == 8
     assert done.spent.cpu_s > 0
     assert not list(tmp_path.iterdir())
+
+
+def test_the_floor_sends_what_the_kernel_sends(tmp_path: Path) -> None:
+    """The same prompt and the same tools stand before and after both conversations."""
+
+    async def asked() -> ModelRequest:
+        provider = ScriptedProvider([say("done")])
+        async with open_world(tmp_path, provider=provider) as world:
+            await world.run(goal_of(0))
+        return provider.requests[0]
+
+    sent, floor = anyio.run(asked), json.loads(opening((tmp_path / "work").resolve()))
+    assert [tool["function"]["name"] for tool in floor["tools"]] == [tool.name for tool in sent.tools]
+    assert floor["messages"][0]["content"] == sent.messages[0].text
 
 
 def test_a_streamed_reply_is_streamed_to_all_three(tmp_path: Path) -> None:
