@@ -1,0 +1,1 @@
+"""The journal: search it, verify it now, prove an entry in the browser."""
