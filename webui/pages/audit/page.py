@@ -36,7 +36,7 @@ Part = Annotated[str, Parameter(query="part")]
 
 
 @get("/audit", include_in_schema=False)
-async def index(
+async def index(  # noqa: PLR0917 -- Litestar passes query parameters by name
     desk: Desk, kind: str = "", principal: str = "", stream: str = "", before: int = 0, part_: Part = ""
 ) -> Response[str]:
     """The newest entries first, of what the filters name."""
