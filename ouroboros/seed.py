@@ -22,6 +22,7 @@ from kernel.directive import Budget, Directive, Entity
 from kernel.errors import Invalid
 from kernel.ids import Digest, SeedId, new_id
 from kernel.jsontypes import JsonObject
+from kernel.limits import ATTACHMENTS_MAX
 from ouroboros.criteria import canonical_text, parse_criterion
 
 GOAL_CHARS_MAX: Final = 16 * 1024
@@ -102,6 +103,8 @@ class SeedSpec(_Part):
     ontology: Annotated[tuple[OntologyEntity, ...], Field(max_length=LIST_ITEMS_MAX)] = ()
     output_schema: dict[str, Any] | None = None
     mounts: Annotated[tuple[SeedMount, ...], Field(max_length=MOUNTS_MAX)] = ()
+    attachments: Annotated[tuple[Text, ...], Field(max_length=ATTACHMENTS_MAX)] = ()
+    """Files beneath the seed's directory that the agent is shown with the goal."""
     cspace_hint: Name | tuple[Text, ...] = ""
     budget: SeedBudget = SeedBudget()
     model: Name = ""
@@ -184,6 +187,8 @@ class Seed(SeedSpec):
     def canonical(self) -> bytes:
         """Sorted, compact JSON of what was specified, identity and time left out."""
         dumped = self.model_dump(mode="json", exclude={"id", "created_us"})
+        if not self.attachments:  # A Seed written before there were any keeps its digest.
+            del dumped["attachments"]
         return json.dumps(dumped, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     @property

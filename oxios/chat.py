@@ -1,8 +1,9 @@
 """`oxios chat`: a conversation in the terminal, turn after turn, in sessions that outlive it.
 
-Guarantees: what is typed while an agent works is said to it before its next reply; Ctrl-C stops the
-turn, and only where none is under way the chat; however it ends, an unfinished turn goes on when
-the session is opened again. Approvals are asked in the flow, and nothing is typed past them.
+Guarantees: what is typed while an agent works is said to it before its next reply, and what is typed
+behind /next becomes a message of its own when the turn has ended; Ctrl-C stops the turn, and only
+where none is under way the chat; however it ends, an unfinished turn goes on when the session is
+opened again. Approvals are asked in the flow, and nothing is typed past them.
 With input from a pipe each line is a message, carried out before the next is read.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -18,18 +20,22 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio.abc import TaskGroup
 
-from kernel.errors import Conflict, JournalDown, OxiosError
+from kernel.errors import Conflict, JournalDown, OxiosError, QueueFull
 from kernel.ids import RunId
+from kernel.ports.provider import Attachment
+from kernel.runtime.attached import check_together
 from ouroboros import session as words
 from ouroboros.cycle import Cycle, TurnResult
 from ouroboros.phases import Accepting
 from ouroboros.session import OPEN, Session
 from ouroboros.sessionbook import record
+from oxios.attach import read_named
 from oxios.chatwords import Chatting, obey
 from oxios.draft import TerminalPerson
 from oxios.exits import Exit
 from oxios.frame import say
 from oxios.keyboard import KeysCurtain, Lines, typed_here
+from oxios.paint import one_line
 from oxios.seat import shared, turn_of
 from oxios.session import run_kernel
 from oxios.signals import let_go_of_the_terminal, received_signals
@@ -39,6 +45,8 @@ from oxios.turns import change_session, new_session, open_session
 if TYPE_CHECKING:
     from kernel.boot import Kernel
 
+QUEUED_MAX: Final = 32
+_SHOWN_CHARS: Final = 60
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -74,6 +82,8 @@ class Chat(Chatting):
         self._turn_ended = anyio.Event()
         self._asking: anyio.Event | None = None
         self._answer: str | None = None
+        self._queue: deque[str] = deque()
+        self._files: tuple[Attachment, ...] = ()
         self._loop = anyio.CancelScope()
 
     @asynccontextmanager
@@ -102,6 +112,8 @@ class Chat(Chatting):
                 await self._take(line)
         if self._turn is not None and self.session.turn is not None:
             say(f"turn {self.session.turn.number} is not finished: it goes on when the session is opened again")
+        if self._queue:
+            say(f"not sent: {'; '.join(one_line(message, _SHOWN_CHARS) for message in self._queue)}")
 
     # What the words do
 
@@ -137,8 +149,33 @@ class Chat(Chatting):
     async def rename(self, name: str) -> None:
         await record(self.kernel.journal, self.session, words.RENAMED, {"name": name})
 
+    def attach(self, name: str) -> None:
+        """Show a file with the next message; `none` drops those that wait. Raises: as `read_named`."""
+        if name == "none":
+            self._files = ()
+        elif name:
+            (found,) = read_named([name], self.kernel.settings.home)
+            check_together((*self._files, found))
+            self._files = (*self._files, found)
+        shown = ", ".join(f"{one.name} ({one.media_type})" for one in self._files)
+        say(f"with your next message: {shown or 'no files'}")
+
+    async def later(self, message: str) -> None:
+        """Send it when the turn under way has ended; at once where none is. Raises: QueueFull."""
+        if not message and self.busy:
+            say("\n".join(self._queue) or "nothing waits")
+        elif not self.busy:
+            self._queue.extend([message] if message else [])
+            if self._queue:
+                await self._begin(self._queue.popleft())
+        elif len(self._queue) >= QUEUED_MAX:
+            raise QueueFull(f"{QUEUED_MAX} messages wait already", remedy="wait for the turn, or /stop it")
+        else:
+            self._queue.append(message)
+            say(f"waits for the end of this turn ({len(self._queue)})", self._args)
+
     async def stop(self) -> None:
-        """End the turn under way, with its agent."""
+        """End the turn under way, with its agent. What waits for its end stays, and is not begun by it."""
         if self._turn is None:
             say("nothing is under way")
             return
@@ -171,14 +208,20 @@ class Chat(Chatting):
     async def _begin(self, message: str | None) -> None:
         self._turn_ended = anyio.Event()
         self._turn = anyio.CancelScope()
-        self._tasks.start_soon(self._run_turn, self._turn, message)
+        files: tuple[Attachment, ...] = ()
+        if message is not None:
+            files, self._files = self._files, ()
+        self._tasks.start_soon(self._run_turn, self._turn, message, files)
         if not self._lines.interactive:
             await self._turn_ended.wait()
 
-    async def _run_turn(self, scope: anyio.CancelScope, message: str | None) -> None:
+    async def _run_turn(
+        self, scope: anyio.CancelScope, message: str | None, files: tuple[Attachment, ...] = ()
+    ) -> None:
         try:
             with scope, turn_of(self.session):
-                result = await (self.cycle.resume() if message is None else self.cycle.run(message))
+                going = self.cycle.resume() if message is None else self.cycle.run(message, attached=files)
+                result = await going
                 if result is not None:
                     self._tell(result)
         except JournalDown:
@@ -190,6 +233,18 @@ class Chat(Chatting):
             self._turn_ended.set()
             if not scope.cancel_called:
                 self._prompt()
+        if not scope.cancel_called and not self._over:
+            await self._deliver()
+
+    async def _deliver(self) -> None:
+        """The next message that waited for the end of a turn; not as an answer to what that turn asks."""
+        turn = self.session.turn
+        if not self._queue or turn is None:
+            return
+        if turn.status in {*OPEN, "waiting"}:
+            say(f"({len(self._queue)} messages wait; /next sends the first)", self._args)
+        else:
+            await self._begin(self._queue.popleft())
 
     def _tell(self, result: TurnResult) -> None:
         self._talk.result(result)
@@ -202,7 +257,7 @@ class Chat(Chatting):
         seed = turn.current.seed.id if turn is not None and turn.current is not None else ""
         rows = await self.kernel.journal.rows("runs", {"seed": seed, "status": "running"}) if seed else []
         if turn is None or not rows:
-            raise Conflict("no agent is at work yet to hear this", remedy="wait, or /stop and say it anew")
+            raise Conflict("no agent is at work yet to hear this", remedy="say it with /next, or wait, or /stop")
         run = RunId(str(rows[0]["id"]))
         await self.kernel.handle(self.kernel.operator).call("runs.steer", {"run": run, "text": text})
         said = {"turn": turn.number, "as": "steer", "role": "user", "text": text, "run": run}

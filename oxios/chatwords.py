@@ -39,6 +39,10 @@ class Chatting(Protocol):
 
     async def rename(self, name: str) -> None: ...
 
+    def attach(self, name: str) -> None: ...
+
+    async def later(self, message: str) -> None: ...
+
     async def stop(self) -> None: ...
 
     def leave(self) -> None: ...
@@ -100,6 +104,14 @@ async def _model(chat: Chatting, rest: str) -> None:
     say(f"model: {chat.session.model or chat.kernel.settings.model.default}")
 
 
+async def _attach(chat: Chatting, rest: str) -> None:
+    chat.attach(rest)
+
+
+async def _next(chat: Chatting, rest: str) -> None:
+    await chat.later(rest)
+
+
 async def _stop(chat: Chatting, _rest: str) -> None:
     await chat.stop()
 
@@ -123,6 +135,8 @@ WORDS: Final[dict[str, tuple[str, Callable[[Chatting, str], Awaitable[None]], st
     "rename": ("/rename NAME", _rename, "name this session"),
     "persona": ("/persona [NAME|none]", _persona, "say or change the persona"),
     "model": ("/model [PROVIDER/MODEL]", _model, "say or change the agent's model"),
+    "attach": ("/attach [FILE|none]", _attach, "show a file with your next message; say or drop those that wait"),
+    "next": ("/next MESSAGE", _next, "send it when the turn under way has ended"),
     "stop": ("/stop", _stop, "end the turn under way, as Ctrl-C does"),
     "exit": ("/exit", _exit, "leave; the session stays"),
 }

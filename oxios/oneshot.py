@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel.errors import Invalid
+from kernel.ports.provider import Attachment
 from ouroboros.cycle import Cycle, TurnResult
 from ouroboros.seed import GOAL_CHARS_MAX
 from ouroboros.session import Session
+from oxios.attach import read_named
 from oxios.exits import Exit
 from oxios.frame import read_stdin, say
 from oxios.paint import harmless
@@ -53,11 +55,14 @@ def one_turn(args: argparse.Namespace) -> int:
 
 async def _one_turn(args: argparse.Namespace, kernel: Kernel, message: str | None, context: str, under: _Under) -> int:
     started_s = kernel.clock.monotonic_s()
+    attached = read_named(args.attach, kernel.settings.home)
+    if attached and message is None:
+        raise Invalid("files are attached to no message", remedy="give a message with --attach")
     session = under.session = await open_session(kernel, args)
     cycle = Cycle(kernel, session)
     async with phases_shown(kernel, args, session.id) as view:
         with turn_of(session):
-            result = await _turn(cycle, view, message, context)
+            result = await _turn(cycle, view, message, context, attached)
     code = exit_of_turn(result, strict=args.exit_code)
     duration_ms = round((kernel.clock.monotonic_s() - started_s) * 1000)
     _tell(args, result, code, duration_ms)
@@ -65,10 +70,12 @@ async def _one_turn(args: argparse.Namespace, kernel: Kernel, message: str | Non
     return code
 
 
-async def _turn(cycle: Cycle, view: PhaseView | None, message: str | None, context: str) -> TurnResult:
+async def _turn(
+    cycle: Cycle, view: PhaseView | None, message: str | None, context: str, attached: tuple[Attachment, ...]
+) -> TurnResult:
     """Raises: Invalid, where there is nothing to go on with."""
     if message is not None:
-        return await cycle.run(message, context)
+        return await cycle.run(message, context, attached=attached)
     session = cycle.session
     if view is not None and session.turn is not None and session.turn.current is not None:
         view.follow(session.turn.current.run)

@@ -24,6 +24,7 @@ from ouroboros.seed import NAME_CHARS_MAX, Seed, SeedSpec
 from ouroboros.seedfile import STDIN, SeedFile, read_seed
 from ouroboros.verdict import Verdict
 from ouroboros.workspace import Places, resolve_mounts
+from oxios.attach import read_beside, read_named
 from oxios.exits import Exit
 from oxios.frame import here, read_stdin, say
 from oxios.live import LiveView
@@ -72,6 +73,7 @@ async def _submit(args: argparse.Namespace, kernel: Kernel, found: SeedFile, spe
         persona=persona,
         approve=args.approve,
         source=found.source,
+        attached=(*read_beside(spec.attachments, found.directory), *read_named(args.attach, home)),
     )
     view = None if args.quiet else LiveView(painter(args, sys.stderr))
 

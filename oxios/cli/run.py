@@ -20,6 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--context-file", metavar="FILE", default="", help="a text that belongs to the message, as data"
     )
+    parser.add_argument(
+        "--attach", metavar="FILE", action="append", default=[], help="an image, PDF or text to show the agent"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout at the end")
     parser.add_argument("--exit-code", action="store_true", help="exit 3 where criteria were not met")
 

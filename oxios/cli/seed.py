@@ -43,6 +43,9 @@ def _configure_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PROVIDER/MODEL", default="", help="in place of the seed's")
     parser.add_argument("--persona", metavar="NAME", default="", help="in place of the seed's")
     parser.add_argument("--approve", choices=("manual", "allow-list", "auto"), default="", help="what runs unasked")
+    parser.add_argument(
+        "--attach", metavar="FILE", action="append", default=[], help="an image, PDF or text to show the agent"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout at the end")
     parser.add_argument(
         "--exit-code", action="store_true", help="exit 3 where it finished and its criteria were not met"
