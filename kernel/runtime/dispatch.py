@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Final
 
 import anyio
 from pydantic import ValidationError
@@ -114,7 +115,9 @@ class Dispatcher:
         try:
             return syscall, syscall.args.model_validate_json(arguments or "{}")
         except ValidationError as error:
-            raise Invalid(f"{name}: {_first_faults(error)}", remedy="correct the arguments and call again") from error
+            faults = _first_faults(error)
+            remedy = _CUT_OFF if "EOF while parsing" in faults else "correct the arguments and call again"
+            raise Invalid(f"{name}: {faults}", remedy=remedy) from error
 
     def _refuse(self, caller: Caller, call: CallId, name: str, error: Invalid) -> Answered:
         payload: JsonObject = {"call": call, "tool": name[:100], "error": error.explain()}
@@ -268,6 +271,11 @@ def _stopped(request: Request, withdrawn: list[str], deadline_s: float) -> Oxios
         f"{request.syscall.name} did not end within {deadline_s:g} s and was stopped",
         remedy="do less in one call, or ask for more time where the tool takes timeout_s",
     )
+
+
+_CUT_OFF: Final = (
+    "they end in the middle, as where a reply meets its length limit: send less in one call, a long text in parts"
+)
 
 
 def _first_faults(error: ValidationError, faults_max: int = 3) -> str:

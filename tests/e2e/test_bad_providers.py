@@ -128,12 +128,14 @@ async def test_a_bad_call_is_answered_and_the_model_goes_on(
 
 
 async def test_a_truncated_call_is_answered_too(tmp_path: Path, wire: str) -> None:
-    """Arguments that the bound on output cut off are no call, and are not half carried out."""
+    """Arguments that the bound on output cut off are not half carried out, and the model hears to send less at once."""
     cut = Answer(calls=(ScriptedCall("write", '{"path": "b.txt", "content": "a lo'),), finish="length")
     async with place(tmp_path, wire, [WRITE, cut, DONE]) as here:
         state = await here.run()
-        assert state.status == "finished", state.note
+        assert (state.status, state.output) == ("finished", DONE.text), state.note
         assert not (here.work / "b.txt").exists()
+        assert state.messages[-2].is_error
+        assert "send less in one call" in str(here.server.requests[-1].body)
 
 
 async def test_an_empty_last_word_is_asked_for_again(tmp_path: Path, wire: str) -> None:
