@@ -14,8 +14,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kernel.boot import Kernel
+from kernel.observe.metrics import Metrics
 from webui.asker import WebAsker
 from webui.conversations import Conversations
+from webui.readiness import Readiness
 from webui.rooms import Rooms
 from webui.security.doors import Doors, open_doors
 from webui.stream import Hub, open_hub
@@ -47,6 +49,8 @@ class House:
     doors: Doors
     views: Views
     options: WebOptions
+    metrics: Metrics
+    readiness: Readiness
 
     def workspace(self, user: User) -> Path:
         """Where a user's agents work. Made where it is not there yet."""
@@ -67,6 +71,9 @@ async def open_house(kernel: Kernel, asker: WebAsker, options: WebOptions | None
         talks = Conversations(kernel, tasks)
         views = Views()
         rooms = Rooms(kernel, asker=asker, tasks=tasks, hub=hub, talks=talks, views=views)
-        yield House(kernel, asker, tasks, hub, talks, rooms, doors, views, options)
+        metrics, readiness = Metrics(), Readiness(kernel)
+        end_metrics = kernel.journal.subscribe(metrics.observe)
+        yield House(kernel, asker, tasks, hub, talks, rooms, doors, views, options, metrics, readiness)
+        end_metrics()
         hub.close()
         tasks.cancel_scope.cancel()
