@@ -189,10 +189,10 @@ class _Attempt:
         return reply, used
 
     async def _stream(self, request: Request, permit: Permit, exchange: Exchange) -> Reply:
-        step, exchanges = self.step, self.sending.desk.exchanges
+        step, exchanges, deadline_s = self.step, self.sending.desk.exchanges, exchange.request.deadline_s
         exchanges[request.call] = exchange
         withdrawn: list[str] = []
-        with anyio.CancelScope() as scope:
+        with anyio.CancelScope(deadline=anyio.current_time() + deadline_s) as scope:
 
             def withdraw(reason: str) -> None:
                 withdrawn.append(reason)
@@ -213,12 +213,16 @@ class _Attempt:
                 ) from error
             finally:
                 exchanges.pop(request.call, None)
-        if exchange.reply is None:
-            reason = withdrawn[0] if withdrawn else "it was cancelled"
+        if exchange.reply is not None:
+            return exchange.reply
+        if withdrawn:
             raise CapabilityRevoked(
-                f"the request to {step.model} was stopped: {reason}", remedy="grant the model again"
+                f"the request to {step.model} was stopped: {withdrawn[0]}", remedy="grant the model again"
             )
-        return exchange.reply
+        raise ProviderDown(
+            f"{step.model} did not finish its reply within {deadline_s:g} s",
+            remedy="resume the run to ask again, or choose another model",
+        )
 
     def _listener(self, shown: Shown) -> Callable[[ModelEvent], None]:
         live, stream = self.dispatcher.live, self.outgoing.stream

@@ -60,6 +60,17 @@ async def test_all_models_down_pauses_and_names_each(tmp_path: Path) -> None:
     assert "spare/m" in state.note
 
 
+async def test_a_model_that_never_answers_is_left_at_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its provider waits for, a request ends in time and the next model is asked."""
+    monkeypatch.setattr("kernel.runtime.sending.MODEL_DEADLINE_S", 0.05)
+    monkeypatch.setattr("kernel.engine.plan.ATTEMPTS_MAX", 1)
+    state, kinds = await _run(tmp_path, [Turn(hang=True)], [say("from the spare")])
+    assert (state.status, state.output) == ("finished", "from the spare")
+    assert (kinds.count("model.failed"), kinds.count("model.fallback")) == (1, 1)
+
+
 async def test_a_spent_budget_is_not_taken_to_another_model(tmp_path: Path) -> None:
     """A cap is a cap, whoever would answer."""
     state, kinds = await _run(tmp_path, [say("x")], [say("y")], Budget(tokens_max=10))

@@ -85,7 +85,7 @@ class Exchange:
             data = _one_after_another(body)
         limit_s = self._limit(self._waits.first_byte_s)
         try:
-            with anyio.fail_after(limit_s):
+            with anyio.CancelScope(deadline=anyio.current_time() + limit_s) as scope:
                 self._response = await self._session.post(
                     self._asked.url, data=data, headers=more, allow_redirects=False
                 )
@@ -95,6 +95,8 @@ class Exchange:
             raise self._down(f"cannot be reached at {self._asked.url}: {_reason(error)}", "network") from error
         except TimeoutError as error:
             raise self._late(f"did not answer within {limit_s:g} s") from error
+        if scope.cancelled_caught or self._response is None:
+            raise self._late(f"did not answer within {limit_s:g} s")
         self._watch = _Watch(self._response)
 
     async def events(self, assembly: Assembling) -> AsyncIterator[ModelEvent]:
