@@ -62,11 +62,11 @@ async def show(desk: Desk, seq: int) -> Response[str]:
 
 
 @get("/audit/{seq:int}/proof", include_in_schema=False)
-async def proof(desk: Desk, seq: int) -> JsonObject:
+async def proof(desk: Desk, seq: int) -> Response[dict[str, Any]]:
     """That the entry is in the journal: path, root and signed checkpoint, and the keys that sign here."""
     await _entry(desk, seq)
     await desk.kernel.journal.flush()
-    return await to_thread.run_sync(_prove, desk, seq)
+    return Response(dict(await to_thread.run_sync(_prove, desk, seq)))
 
 
 @post("/audit/verify", include_in_schema=False, status_code=200)
