@@ -60,7 +60,7 @@ class Supervisor:
     launched: set[RunId] = field(default_factory=set[RunId])
     """Runs that lived in this kernel: a budget above them has counted what they spent."""
     listeners: list[Callable[[RunId], None]] = field(default_factory=list[Callable[[RunId], None]])
-    """Told of each run that goes live, before its first step, within the task that asked for it."""
+    """Told of each run that is about to go live, before that is recorded, within the task that asked for it."""
     resuming: set[RunId] = field(default_factory=set[RunId])
     """Runs on their way to being live: a second resume meanwhile is refused."""
 
@@ -161,6 +161,7 @@ class Supervisor:
             payload: dict[str, JsonValue] = {"by": by}
             if raised := budget_json(budget or Budget()):
                 payload["budget"] = raised
+            self._tell(run)
             await self.dispatcher.journal.append(Draft(by, run, "run.resumed", payload))
             state.apply("run.resumed", payload, self.dispatcher.clock.now_us())
             self._launch(state, resolution, attached)
@@ -206,11 +207,16 @@ class Supervisor:
         self, state: RunState, payload: JsonObject, text: str = "", attached: tuple[Attachment, ...] = ()
     ) -> None:
         by, blobs = agent(state.run), tuple(one.data for one in attached)
+        self._tell(state.run)
         await self.dispatcher.journal.append(Draft(by, state.run, "run.started", payload, blobs))
         state.apply("run.started", payload, self.dispatcher.clock.now_us())
         process = self._launch(state, None, attached)
         if text:
             process.steps.record(state, "run.steered", {"text": text, "by": state.owner})
+
+    def _tell(self, run: RunId) -> None:
+        for listener in self.listeners:
+            listener(run)
 
     async def _derive(self, run: RunId, env: ExecEnv, owner: Principal) -> tuple[Capability, ...]:
         """Derive the agent's cspace from its owner's."""
@@ -255,8 +261,6 @@ class Supervisor:
         mode = cast("ApprovalMode", state.approve) if state.approve else None
         self.approvals.open_run(state.run, goal=state.directive.goal, mode=mode)
         self.live[state.run] = process
-        for listener in self.listeners:
-            listener(state.run)
         self.tasks.start_soon(self._carry, process, name=f"agent {state.run}")
         return process
 
