@@ -36,7 +36,7 @@ from oxios.exits import Exit
 from oxios.frame import say
 from oxios.keyboard import KeysCurtain, Lines, typed_here
 from oxios.paint import one_line
-from oxios.seat import shared, turn_of
+from oxios.seat import heard_here, shared, turn_of
 from oxios.session import run_kernel
 from oxios.signals import let_go_of_the_terminal, received_signals
 from oxios.talk import Talk
@@ -90,8 +90,8 @@ class Chat(Chatting):
     async def open(self, session: Session) -> AsyncGenerator[None]:
         """Listen to the kernel and to signals while the block runs."""
         ends = (
-            self.kernel.journal.subscribe(self._talk.hear),
-            self.kernel.bus.subscribe(None, self._talk.event),
+            self.kernel.journal.subscribe(heard_here(self._talk.hear)),
+            self.kernel.bus.subscribe(None, heard_here(self._talk.event)),
         )
         self._tasks.start_soon(self._signals)
         try:

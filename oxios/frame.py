@@ -116,6 +116,13 @@ def home_flag(args: argparse.Namespace) -> Path | None:
     return place(args.home) if args.home else None
 
 
+def home_of_command(args: argparse.Namespace) -> Path:
+    """The home that the command is for, whether or not its settings can be read."""
+    from kernel.settings.load import home_of  # noqa: PLC0415 -- `oxios --help` needs no settings
+
+    return (home_flag(args) or home_of(environment())).expanduser().absolute()
+
+
 def here() -> Path:
     """The folder that the command was called in."""
     seat = current()

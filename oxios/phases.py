@@ -13,6 +13,7 @@ from kernel.runtime.live import LiveEvent, LiveProgress
 from ouroboros.session import FINISHED, STARTED
 from oxios.live import LiveView, answer_line
 from oxios.paint import Paint, one_line, painter
+from oxios.seat import heard_here
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
@@ -79,7 +80,10 @@ async def phases_shown(kernel: Kernel, args: Namespace, session: str) -> AsyncGe
         yield None
         return
     view = PhaseView(painter(args, sys.stderr), session)
-    ends = (kernel.journal.subscribe(view.hear), kernel.bus.subscribe(None, view.event))
+    ends = (
+        kernel.journal.subscribe(heard_here(view.hear)),
+        kernel.bus.subscribe(None, heard_here(view.event)),
+    )
     try:
         yield view
     finally:

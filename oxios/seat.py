@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TextIO, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ouroboros.session import Session
 
     Body: TypeAlias = Callable[[Kernel], Awaitable[int]]
+
+Heard = TypeVar("Heard")
 
 
 class Seat(Protocol):
@@ -53,16 +55,16 @@ class Seat(Protocol):
         """Inside, the terminal's signals come here, and no longer stop the command."""
         ...
 
+    def owns(self, run: str) -> bool:
+        """Whether the command started or resumed the run."""
+        ...
+
     def share(self, session: Session) -> Session:
         """The session as everybody in the server has it, so that all see each change."""
         ...
 
     def turn(self, session: Session) -> AbstractContextManager[None]:
         """Inside, this command carries a turn of the session. Raises: Conflict, where one is under way."""
-        ...
-
-    async def sign_in_link(self) -> str:
-        """A link by which the operator's browser is let in, once."""
         ...
 
     async def typed(self) -> bytes:
@@ -90,6 +92,25 @@ def seated(seat: Seat) -> Generator[None]:
         yield
     finally:
         _seat.reset(token)
+
+
+def ours(run: str) -> bool:
+    """Whether a run is this command's; by itself, it has them all."""
+    seat = current()
+    return seat is None or seat.owns(run)
+
+
+def heard_here(callback: Callable[[Heard], None]) -> Callable[[Heard], None]:
+    """The callback, run for this command whoever calls it: journal and bus call from tasks of their own."""
+    seat = current()
+    if seat is None:
+        return callback
+
+    def hear(heard: Heard) -> None:
+        with seated(seat):
+            callback(heard)
+
+    return hear
 
 
 def shared(session: Session) -> Session:

@@ -30,6 +30,7 @@ from oxios.frame import here, read_stdin, say
 from oxios.live import LiveView
 from oxios.paint import harmless, painter
 from oxios.recover import recovering
+from oxios.seat import heard_here
 from oxios.session import run_kernel
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ async def _submit(args: argparse.Namespace, kernel: Kernel, found: SeedFile, spe
     def started(run: RunId) -> None:
         under.run = run
         if view is not None:
-            kernel.bus.subscribe(run, view.event)
+            kernel.bus.subscribe(run, heard_here(view.event))
 
     async with recovering(kernel, args):
-        result = await carry_out(kernel, work, on_start=started, on_entry=view.entry if view else None)
+        result = await carry_out(kernel, work, on_start=started, on_entry=heard_here(view.entry) if view else None)
     code = exit_of_result(result, strict=args.exit_code)
     _tell(args, result, work, code)
     return code

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kernel.settings.tree import ServerSettings
 
 _LOCAL: Final = "127.0.0.1"
+_IPV4: Final = 4
+_IPV6: Final = 6
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -25,7 +27,7 @@ def bind(host: str, port: int) -> socket.socket:
         version = ipaddress.ip_address(address).version
     except ValueError:
         raise Unavailable(f"{host!r} is no address", remedy="set server.host to an IP address") from None
-    made = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM)  # noqa: PLR2004 -- IPv4
+    made = socket.socket(socket.AF_INET if version == _IPV4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((address, port))
@@ -40,14 +42,23 @@ def is_loopback(bound: socket.socket) -> bool:
     return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
 
 
+def reached_at(bound: socket.socket) -> str:
+    """HOST:PORT by which this machine reaches it."""
+    address, port = bound.getsockname()[:2]
+    found = ipaddress.ip_address(address)
+    if found.is_unspecified:
+        return f"{_LOCAL}:{port}" if found.version == _IPV4 else f"[::1]:{port}"
+    return f"[{address}]:{port}" if found.version == _IPV6 else f"{address}:{port}"
+
+
 def url_of(bound: socket.socket, settings: ServerSettings) -> str:
     """What the settings say, else the address itself; an address that means all of them by this machine's name."""
     if settings.url:
         return settings.url.rstrip("/")
     address, port = bound.getsockname()[:2]
-    found = ipaddress.ip_address(address)
-    name = socket.gethostname() if found.is_unspecified else f"[{address}]" if found.version == 6 else address  # noqa: PLR2004 -- IPv6
-    return f"http://{name}:{port}"
+    if ipaddress.ip_address(address).is_unspecified:
+        return f"http://{socket.gethostname().lower()}:{port}"
+    return f"http://{reached_at(bound)}"
 
 
 def _refused(address: str, port: int, error: OSError) -> Unavailable:

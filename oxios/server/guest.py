@@ -176,8 +176,8 @@ class Guest:
             self._heard = None
             received.close()
 
-    async def sign_in_link(self) -> str:
-        return await self.host.sign_in_link()
+    def owns(self, run: str) -> bool:
+        return run in self.runs
 
     def share(self, session: Session) -> Session:
         return self.host.talks.of(session).session

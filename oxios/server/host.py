@@ -8,7 +8,7 @@ as Ctrl-C does, and lets it say its last words.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -48,14 +48,12 @@ class Host:
         main: Callable[[list[str]], int],
         settings_now: Callable[[], Settings],
         talks: Conversations,
-        sign_in_link: Callable[[], Awaitable[str]],
     ) -> None:
         self.kernel = kernel
         self._tasks = tasks
         self.settings_now = settings_now
         self._main = main
         self.talks = talks
-        self.sign_in_link = sign_in_link
         self._guests: set[Guest] = set()
         self._limiter = anyio.CapacityLimiter(COMMANDS_MAX)
         self._idle = anyio.Event()

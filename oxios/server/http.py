@@ -10,6 +10,7 @@ import socket
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final, cast
 
+import anyio
 import uvicorn
 
 from kernel.errors import Unavailable
@@ -42,6 +43,8 @@ class HttpServer(uvicorn.Server):
         )
         super().__init__(config)
         self._bound = bound
+        self.up = anyio.Event()
+        self.ended = anyio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -52,10 +55,15 @@ class HttpServer(uvicorn.Server):
         """Raises: Unavailable, where it cannot start or stops by itself."""
         try:
             await self.serve([self._bound])
+            self.ended.set()
         except SystemExit as error:
             raise Unavailable("the web server could not start", remedy="see what it logged before this") from error
         if not self.should_exit:
             raise Unavailable("the web server stopped by itself", remedy="see what it logged before this")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
 
     def end(self) -> None:
         self.should_exit = True

@@ -23,6 +23,9 @@ _LOCK_NAME: Final = "lock"
 class Record:
     pid: int
     url: str
+    """What browsers call it."""
+    address: str
+    """Where it listens: HOST:PORT, as this machine reaches it."""
     started_us: int
     version: str
 
@@ -67,6 +70,7 @@ def lock_holder(home: Path) -> int | None:
 def _read(path: Path) -> Record | None:
     try:
         said = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-        return Record(int(said["pid"]), str(said["url"]), int(said["started_us"]), str(said["version"]))
+        pid, started_us = int(said["pid"]), int(said["started_us"])
+        return Record(pid, str(said["url"]), str(said["address"]), started_us, str(said["version"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
