@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import gate, journal, models, process, rounds
+from tests.bench import gate, journal, models, process, rounds, stopping
 from tests.bench.measure import Figure, table
 
 _TEXT = """# Measured figures
@@ -36,6 +36,7 @@ def measure_all(folder: Path, *, quick: bool = False) -> list[Figure]:
         *models.crowd_figures(folder, times),
         *models.late_figures(folder, times),
         *(rounds.sync_figures(folder) if rounds.can_count_syncs() else ()),
+        *stopping.stop_figures(folder, each=3 if quick else stopping.STOPS_EACH),
         *process.one_request_figures(folder, times),
         process.help_cpu(times),
     ]
