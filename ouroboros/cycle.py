@@ -358,8 +358,6 @@ class Cycle:
         arguments: dict[str, JsonValue] = {
             "tokens_max": budget.tokens_max,
             "micro_usd_max": budget.micro_usd_max,
-            "spent_tokens": self.session.tokens,
-            "spent_micro_usd": self.session.micro_usd,
         }
         await self.kernel.handle(self.session.owner, run=self.session.id).call("budget.open", arguments)
         self._opened = True

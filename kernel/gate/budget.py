@@ -90,7 +90,7 @@ class BudgetLedger:
             if refused is not None:
                 return refused
         for each in line:
-            each.reserved = _sum(each.reserved, cost)
+            each.reserved = each.reserved.plus(cost)
         self._last += 1
         self._reserved[self._last] = (found, cost)
         return self._last
@@ -101,8 +101,8 @@ class BudgetLedger:
             return
         found, cost = self._take(handle)
         for each in found.line():
-            each.reserved = _sum(each.reserved, cost, sign=-1)
-            each.spent = _sum(each.spent, actual)
+            each.reserved = each.reserved.minus(cost)
+            each.spent = each.spent.plus(actual)
 
     def refund(self, handle: int) -> None:
         """The call did not happen: give the reservation back. Raises: as `settle`."""
@@ -117,11 +117,28 @@ class BudgetLedger:
         found = self._account(account)
         found.active_us += active_us
         for each in found.line() if above else (found,):
-            each.spent = _sum(each.spent, spent)
+            each.spent = each.spent.plus(spent)
+
+    def adopt(self, account: str, parent: str) -> None:
+        """Put an account that is open under one that was opened later, which pays for it from the start.
+
+        Raises: NotFound; Conflict, where it has a parent.
+        """
+        found, above = self._account(account), self._account(parent)
+        if found.parent is not None:
+            raise Conflict(f"the budget of {account} stands under another", remedy="close it first")
+        for each in above.line():
+            each.spent, each.reserved = each.spent.plus(found.spent), each.reserved.plus(found.reserved)
+        found.parent = above
 
     def spent(self, account: str) -> Cost:
         """Raises: NotFound."""
         return self._account(account).spent
+
+    def used(self, account: str) -> Cost:
+        """Spent, and set aside for what is under way. Raises: NotFound."""
+        found = self._account(account)
+        return found.spent.plus(found.reserved)
 
     def active_us(self, account: str) -> int:
         """Wall time of the account, without waiting for a person. Raises: NotFound."""
@@ -280,11 +297,3 @@ def _amount(cost: Cost, what: str) -> int:
     if what == "tokens":
         return cost.tokens
     return cost.calls if what == "calls" else cost.micro_usd
-
-
-def _sum(left: Cost, right: Cost, sign: int = 1) -> Cost:
-    return Cost(
-        tokens=left.tokens + sign * right.tokens,
-        calls=left.calls + sign * right.calls,
-        micro_usd=left.micro_usd + sign * right.micro_usd,
-    )

@@ -25,6 +25,7 @@ from kernel.journal.entry import Draft
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.log import bind
 from kernel.ports.provider import Attachment
+from kernel.process.accounts import Accounts
 from kernel.process.agent import AgentProcess
 from kernel.runtime.asking import Asking
 from kernel.runtime.attached import read_kept
@@ -57,12 +58,14 @@ class Supervisor:
     asker: Asker
     tasks: TaskGroup
     live: dict[RunId, AgentProcess] = field(default_factory=dict[RunId, AgentProcess])
-    launched: set[RunId] = field(default_factory=set[RunId])
-    """Runs that lived in this kernel: a budget above them has counted what they spent."""
+    accounts: Accounts = field(init=False)
     listeners: list[Callable[[RunId], None]] = field(default_factory=list[Callable[[RunId], None]])
     """Told of each run that is about to go live, before that is recorded, within the task that asked for it."""
     resuming: set[RunId] = field(default_factory=set[RunId])
     """Runs on their way to being live: a second resume meanwhile is refused."""
+
+    def __post_init__(self) -> None:
+        self.accounts = Accounts(self.dispatcher.journal, self.dispatcher.budgets, self.live)
 
     async def start(
         self,
@@ -77,10 +80,10 @@ class Supervisor:
     ) -> RunId:
         """Fork and exec: derive the agent's capabilities, record the start, begin.
 
-        `account` names a budget that pays for the run as well, where it is open; `attached` are the
+        `account` names a budget that pays for the run as well, where it was ever opened; `attached` are the
         files that the directive names.
 
-        Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant), JournalDown;
+        Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant, or not the account), JournalDown;
         AttachmentRefused, where no model that the run may ask takes a file of it.
         """
         run = new_run_id(self.dispatcher.clock.now_us())
@@ -102,6 +105,8 @@ class Supervisor:
         }
         told = (("seed", seed), ("approve", approve), ("account", account))
         payload |= {name: value for name, value in told if value}
+        if account:
+            await self.accounts.join(account, run, owner=owner, by=agent(run))
         await self._begin(RunState(run), payload, attached=attached)
         return run
 
@@ -158,6 +163,8 @@ class Supervisor:
             if history.erased is not None:
                 raise history.lost(history.erased)
             attached = await read_kept(self.dispatcher.journal, state.directive.attached)
+            if state.account:
+                await self.accounts.reopen(state.account)
             payload: dict[str, JsonValue] = {"by": by}
             if raised := budget_json(budget or Budget()):
                 payload["budget"] = raised
@@ -256,8 +263,8 @@ class Supervisor:
         process = AgentProcess(state, steps, LoopBounds(run.turns_max), run.deadline_s, budget.seconds_max)
         budgets = self.dispatcher.budgets
         budgets.open(state.run, budget, state.account if budgets.is_open(state.account) else None)
-        budgets.restore(state.run, state.spent, state.active_us, above=state.run not in self.launched)
-        self.launched.add(state.run)
+        budgets.restore(state.run, state.spent, state.active_us, above=state.run not in self.accounts.launched)
+        self.accounts.launched.add(state.run)
         mode = cast("ApprovalMode", state.approve) if state.approve else None
         self.approvals.open_run(state.run, goal=state.directive.goal, mode=mode)
         self.live[state.run] = process

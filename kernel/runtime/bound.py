@@ -41,9 +41,10 @@ class PromptBound:
         tools = TOOLS_TOKENS + sum(map(_own, self.tools)) if self.tools else 0
         return tools + _tokens_at_most(messages)
 
-    def counted(self, model: str, tokens: int, messages: int) -> None:
-        """`model` reported that the first `messages` messages, and the tools, were `tokens`."""
-        self._model, self._count, self._counted = model, tokens, messages
+    def counted(self, model: str, tokens: int, messages: Sequence[Message]) -> None:
+        """`model` reported that these messages, and the tools, were `tokens`: believed where that can be."""
+        if 0 < tokens <= self.at_most(model, messages):
+            self._model, self._count, self._counted = model, tokens, len(messages)
 
     def forget(self) -> None:
         """The conversation is another now."""

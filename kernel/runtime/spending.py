@@ -17,7 +17,7 @@ from kernel.jsontypes import JsonObject
 
 RESERVED: Final = "model.reserved"
 RECEIPTS: Final = frozenset({"model.reply", "model.failed"})
-SPENDS: Final = frozenset({RESERVED, *RECEIPTS})
+SPENDS: Final = frozenset({"model.request", RESERVED, *RECEIPTS})
 """The kinds that `Spending.apply` reads."""
 NOTHING: Final = Cost(calls=0)
 
@@ -36,11 +36,12 @@ class Spending:
             return
         call = str(payload.get("call", ""))
         before = self.under_way.pop(call, NOTHING)
-        if kind == RESERVED:
-            self.settled = self.settled.plus(before)  # It never ended: the process died in it.
-            self.under_way[call] = _cost(payload)
-        else:
+        if kind in RECEIPTS:
             self.settled = self.settled.plus(_cost(payload))
+            return
+        self.settled = self.settled.plus(before)  # It never ended: the process died in it.
+        if kind == RESERVED:
+            self.under_way[call] = _cost(payload)
 
     @property
     def total(self) -> Cost:
