@@ -1,0 +1,1 @@
+"""Capabilities: who may do what, where it came from, and what taking it back would stop."""
