@@ -41,6 +41,7 @@ from ouroboros.verdict import Verdict
 
 REPLY_BYTES_MAX: Final = 64 * 1024
 """Of a reply in the session's stream; the whole stands in its run's."""
+NOT_CARRIED_OUT: Final = "Not carried out."
 CONTEXT_CHARS_MAX: Final = 6_000
 RUNS_ON: Final = frozenset({"", "paused", "running"})
 """What a generation's status is until its run has ended."""
@@ -290,7 +291,7 @@ class Cycle:
         if isinstance(turn.assessment, Conversation):
             await self._reply(turn.assessment.reply, "done")
         elif turn.declined:
-            await self._reply("Not carried out.", "declined")
+            await self._reply(NOT_CARRIED_OUT, "declined")
         else:
             await self._reply_of_best(turn)
         return self.result()
@@ -332,7 +333,7 @@ class Cycle:
         if not self.busy:
             await catch_up(self.kernel.journal, self.session)
         if self.session.deleted:
-            raise NotFound(f"there is no session {self.session.id!r}", remedy="`oxios sessions restore` brings it back")
+            raise NotFound(f"there is no session {self.session.id!r}", remedy="`oxios sessions delete --undo` brings it back")
 
     def _asking(self, asked: Clarify) -> TurnResult:
         turn = self.session.turns[-1]

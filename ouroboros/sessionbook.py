@@ -18,7 +18,7 @@ from kernel.directive import Budget, Mount
 from kernel.errors import Invalid, NotFound
 from kernel.ids import Principal, RunId, new_id
 from kernel.journal.appender import Appender, Reader
-from kernel.journal.entry import Draft
+from kernel.journal.entry import Draft, Entry
 from kernel.journal.projection import Scalar
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.terms import asked_terms, folded
@@ -158,7 +158,7 @@ class SessionBook:
 
     async def read(self, session: RunId) -> Session:
         """The session with this id, whosoever; its state as it stands."""
-        return await self._until(session, None)
+        return fold(session, *await self.record_of(session))
 
     async def search(self, text: str, *, limit: int = 20) -> list[Found]:
         """Sessions in whose name or messages every word of `text` begins a word, the newest match first.
@@ -205,18 +205,16 @@ class SessionBook:
             after = (rows[-1]["updated_us"], rows[-1]["id"])
         return kept[:limit]
 
-    async def _until(self, session: RunId, seq: int | None) -> Session:
-        """The session as it was at entry `seq`."""
+    async def record_of(self, session: RunId, upto: int | None = None) -> tuple[list[Entry], list[Turn]]:
+        """Its entries up to the one numbered `upto`, and the turns that it was forked with."""
         entries = await read_stream(self.journal, session)
-        if seq is not None:
-            entries = [entry for entry in entries if entry.seq <= seq]
-        first = fold(session, entries[:1])
-        if first.origin is None:
-            return fold(session, entries)
-        return fold(session, entries, await self._inherited(first.origin.session, first.origin.turn, first.origin.seq))
-
-    async def _inherited(self, session: RunId, turn: int, seq: int) -> list[Turn]:
-        return [one for one in (await self._until(session, seq)).turns if one.number <= turn]
+        if upto is not None:
+            entries = [entry for entry in entries if entry.seq <= upto]
+        origin = fold(session, entries[:1]).origin
+        if origin is None:
+            return entries, []
+        source = fold(origin.session, *await self.record_of(origin.session, origin.seq))
+        return entries, [one for one in source.turns if one.number <= origin.turn]
 
 
 def _place(after: str) -> tuple[Scalar, Scalar]:

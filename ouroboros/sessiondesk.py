@@ -186,7 +186,7 @@ class SessionDesk:
             raise NotFound(f"there is no session {session.id!r}", remedy="`oxios sessions list` shows them")
         await catch_up(self.kernel.journal, session)
         if session.deleted and not deleted:
-            raise NotFound(f"there is no session {session.id!r}", remedy="`oxios sessions restore` brings it back")
+            raise NotFound(f"there is no session {session.id!r}", remedy="`oxios sessions delete --undo` brings it back")
         if deleted and not session.deleted:
             raise Conflict(f"session {session.id} is not deleted", remedy="there is nothing to restore")
 
