@@ -7,7 +7,7 @@ browser (tokens stand in the frame).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kernel.boot import Kernel
 from kernel.errors import NotFound
@@ -27,6 +27,8 @@ class Drawing:
     asker: WebAsker
     views: Views
     session: Session | None = None
+    names: dict[str, str] = field(default_factory=dict[str, str])
+    """Of capabilities that may be gone by now: what each was for."""
 
     def draw(self, items: Iterable[Item]) -> str:
         """HTML of elements, each with its id."""
@@ -42,12 +44,14 @@ class Drawing:
         return waiting.question if waiting else ""
 
     def capability(self, capability: str) -> str:
-        """What a capability is for; its id where it is gone."""
-        try:
-            held = self.kernel.capabilities.get(CapId(capability))
-        except NotFound:
-            return capability
-        return f"{held.resource} {held.rights}"
+        """What a capability is for; its id where nobody knows any more."""
+        if capability not in self.names:
+            try:
+                held = self.kernel.capabilities.get(CapId(capability))
+            except NotFound:
+                return capability
+            self.names[capability] = f"{held.resource} {held.rights.letters()}"
+        return self.names[capability]
 
     def diff(self, before: str, after: str) -> list[tuple[str, str]]:
         return diff_lines(before, after)

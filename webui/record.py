@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from kernel.ids import RunId
+from kernel.ids import RunId, agent
 from kernel.journal.appender import Reader
 from kernel.journal.entry import SYSTEM_STREAM, Entry
 from ouroboros import session as words
@@ -27,6 +27,8 @@ class Loaded:
 
     page: Transcript
     runs: frozenset[str]
+    names: dict[str, str]
+    """Of the capabilities that the runs held: what each was for."""
     earlier: bool = False
 
 
@@ -40,14 +42,23 @@ async def of_session(journal: Reader, session: Session, *, turns: int, before: i
     for run in runs:
         entries.update((entry.seq, entry) for entry in await read_stream(journal, RunId(run)))
     await _add_undone(journal, entries, runs)
-    return Loaded(of_streams(entries), frozenset(runs), first > _opening(own))
+    names = await _names(journal, runs)
+    return Loaded(of_streams(entries), frozenset(runs), names, first > _opening(own))
 
 
-async def of_run(journal: Reader, run: RunId) -> Transcript:
+async def of_run(journal: Reader, run: RunId) -> Loaded:
     """One run's own page."""
     entries = {entry.seq: entry for entry in await read_stream(journal, run)}
     await _add_undone(journal, entries, [run])
-    return of_streams(entries)
+    return Loaded(of_streams(entries), frozenset({run}), await _names(journal, [run]))
+
+
+async def _names(journal: Reader, runs: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for run in runs:
+        for row in await journal.rows("capabilities", {"holder": agent(RunId(run))}):
+            found[str(row["id"])] = f"{row['resource']} {row['rights']}"
+    return found
 
 
 def _span(own: Sequence[Entry], turns: int, before: int | None) -> tuple[int, int]:

@@ -31,7 +31,7 @@ from webui.drawing import Drawing
 from webui.record import of_session
 from webui.stream import Asked, Frame, Hub, Lagged, everything
 from webui.templates import Views
-from webui.transcript import CallItem, Item, Transcript
+from webui.transcript import CallItem, Item, StepItem, Transcript
 
 TURNS_SHOWN: Final = 20
 VIEWER_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -81,6 +81,7 @@ class Room:
         self.drawing = Drawing(rooms.kernel, rooms.asker, rooms.views, session)
         self._rooms = rooms
         self._runs: set[str] = set()
+        self._ahead = ""
         self.loaded = anyio.Event()
 
     async def live(self) -> None:
@@ -91,6 +92,7 @@ class Room:
             async with rooms.hub.following(everything, self._wants) as follower:
                 loaded = await of_session(rooms.kernel.journal, self.session, turns=TURNS_SHOWN)
                 self.page, self._runs = loaded.page, {*self._runs, *loaded.runs}
+                self.drawing.names.update(loaded.names)
                 self.loaded.set()
                 while True:
                     with anyio.move_on_after(LINGER_S) as idle:
@@ -133,10 +135,9 @@ class Room:
             case Entry():
                 self._entry(frame)
             case LiveText() | LiveReasoning():
-                step = self.page.step(frame.run)
-                if step is not None:
-                    kind = "text" if isinstance(frame, LiveText) else "reasoning"
-                    self._say(kind, {"id": step.id, "text": frame.text})
+                kind = "text" if isinstance(frame, LiveText) else "reasoning"
+                if frame.run != self.session.id:
+                    self._say(kind, {"id": self._speaking(frame.run), "text": frame.text})
             case LiveProgress():
                 call = self.page.call(frame.call)
                 if call is not None:
@@ -144,6 +145,18 @@ class Room:
             case Asked():
                 asking = [item for item in self.page.items.values() if isinstance(item, CallItem)]
                 self._show([item for item in asking if item.run == frame.run and item.tool == "ask_user"][-1:])
+
+    def _speaking(self, run: str) -> str:
+        """The element of the reply that is being written; shown ahead of its entry, which may be on its way."""
+        step = self.page.step(run)
+        if step is not None and not step.replied:
+            return step.id
+        number = step.number + 1 if step is not None else 1
+        ahead = StepItem(f"step-{run}-{number}", self.page.seq + 1, 0, 0, run=run, number=number)
+        if self._ahead != ahead.id:
+            self._ahead = ahead.id
+            self._show([ahead])
+        return ahead.id
 
     def _entry(self, entry: Entry) -> None:
         if entry.seq <= self.page.seq or (entry.stream == SYSTEM_STREAM and entry.kind != "call.undone"):

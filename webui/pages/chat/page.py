@@ -80,7 +80,8 @@ async def show(
     if part_ == "earlier":
         return await _earlier(desk, session, before)
     loaded = await of_session(desk.kernel.journal, session, turns=TURNS_SHOWN)
-    room = await desk.house.rooms.enter(session)
+    drawing = (await desk.house.rooms.enter(session)).drawing
+    drawing.names.update(loaded.names)
     items = loaded.page.since(0)
     return page(
         desk,
@@ -90,7 +91,7 @@ async def show(
         sessions=await _sessions(desk, q),
         q=q,
         shown=session.id,
-        html=room.drawing.draw(items),
+        html=drawing.draw(items),
         after=loaded.page.seq,
         earlier=_first_turn(items) if loaded.earlier else 0,
         **await details_of(desk, session),
@@ -186,10 +187,11 @@ def title_of(session: Session) -> str:
 
 async def _earlier(desk: Desk, session: Session, before: int | None) -> Response[str]:
     loaded = await of_session(desk.kernel.journal, session, turns=TURNS_SHOWN, before=before)
-    room = await desk.house.rooms.enter(session)
+    drawing = (await desk.house.rooms.enter(session)).drawing
+    drawing.names.update(loaded.names)
     items = loaded.page.since(0)
     earlier = _first_turn(items) if loaded.earlier else 0
-    return part(desk, "chat/earlier.html", session=session, html=room.drawing.draw(items), earlier=earlier)
+    return part(desk, "chat/earlier.html", session=session, html=drawing.draw(items), earlier=earlier)
 
 
 def _first_turn(items: list[Item]) -> int:

@@ -57,8 +57,9 @@ async def index(desk: Desk, status: str = "", seed: str = "", before: int = 0, p
 async def show(desk: Desk, run_id: str, part_: Part = "") -> Response[str]:
     """One run: where it stands, and everything it did."""
     state = await desk.run(run_id)
-    timeline = await of_run(desk.kernel.journal, state.run)
-    drawing = Drawing(desk.kernel, desk.house.asker, desk.house.views)
+    loaded = await of_run(desk.kernel.journal, state.run)
+    timeline = loaded.page
+    drawing = Drawing(desk.kernel, desk.house.asker, desk.house.views, names=loaded.names)
     model: dict[str, Any] = {
         "run": state,
         "live": desk.kernel.runs.live(state.run),
@@ -86,8 +87,7 @@ async def step(desk: Desk, run_id: str, number: int) -> Response[str]:
 async def diff(desk: Desk, run_id: str, call: str) -> Response[str]:
     """What a file change replaced, line by line, from the contents that were kept."""
     await desk.run(run_id)
-    timeline = await of_run(desk.kernel.journal, RunId(run_id))
-    item = timeline.call(call)
+    item = (await of_run(desk.kernel.journal, RunId(run_id))).page.call(call)
     mark = item.mark if item is not None else {}
     texts = [await _content(desk, mark.get(side)) for side in ("before", "after")]
     return part(desk, "runs/diff.html", lines=diff_lines(*texts), path=item.target if item else "")
@@ -168,7 +168,7 @@ async def compare(desk: Desk, run_id: str, other_id: str) -> Response[str]:
     """Two runs side by side, step by step."""
     one, other = await desk.run(run_id), await desk.run(other_id)
     pages = [await of_run(desk.kernel.journal, state.run) for state in (one, other)]
-    rows = compared(*(timeline_of(one_page) for one_page in pages))
+    rows = compared(*(timeline_of(loaded.page) for loaded in pages))
     return page(desk, "runs/compare.html", title="Two runs", one=one, other=other, rows=rows)
 
 
