@@ -29,6 +29,7 @@ from webui.desk import Desk
 from webui.house import House
 from webui.navigation import NavItem, sort_key
 from webui.security.guard import Guard
+from webui.security.headers import security_headers
 
 BODY_BYTES_MAX: Final = 24 * 1024 * 1024
 """Of any request; the guard is stricter where less will do."""
@@ -50,6 +51,7 @@ def make_app(house: House) -> Litestar:
             Exception: faults.on_anything,
         },
         middleware=[Guard],
+        before_send=[security_headers(secure=house.options.secure_cookies)],
         request_class=HTMXRequest,
         request_max_body_size=BODY_BYTES_MAX,
         state=State({"house": house}),

@@ -75,5 +75,6 @@ async def open_house(kernel: Kernel, asker: WebAsker, options: WebOptions | None
         end_metrics = kernel.journal.subscribe(metrics.observe)
         yield House(kernel, asker, tasks, hub, talks, rooms, doors, views, options, metrics, readiness)
         end_metrics()
+        doors.close()
         hub.close()
         tasks.cancel_scope.cancel()

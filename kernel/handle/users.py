@@ -129,6 +129,13 @@ async def users_remove(call: Call, args: NameArgs) -> ToolResult:
     return ToolResult(f"{person.name} is no user any more", {**person.json(), "ended": list(ended)})
 
 
+@syscall("users.link", NameArgs, claims=_act, effect=Effect.EXTERNAL, approval="auto", offered=False)
+async def users_link(call: Call, args: NameArgs) -> ToolResult:
+    """Note that a one-time link was made that signs a user in; whoever makes links asks here first."""
+    principal = call.services.get(UserDesk).known(args.name)
+    return ToolResult(f"a link for {principal}", {"principal": principal})
+
+
 @syscall("users.password", PasswordArgs, claims=_act, effect=Effect.EXTERNAL, approval="auto", offered=False)
 async def users_password(call: Call, args: PasswordArgs) -> ToolResult:
     """Set a user's password, or take it away."""

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from kernel.errors import AccessDenied, NotFound
 from kernel.ids import Principal
+from kernel.journal.entry import SYSTEM_STREAM, Draft
+from kernel.jsontypes import JsonObject
 from webui.security import csrf
 from webui.security.limits import SignInLimit
 from webui.security.links import SignInLinks
@@ -79,7 +81,7 @@ class Doors:
                 remedy="have a new one made: oxios users link",
             )
         self._limit.passed(address)
-        return self._begin(found[0], brought)
+        return self._begin(found[0], brought, "link", address)
 
     async def by_password(self, name: str, password: str, address: str, brought: str = "") -> str:
         """As `by_link`."""
@@ -97,7 +99,17 @@ class Doors:
                 remedy="try again, or have a link made: oxios users link",
             )
         self._limit.passed(address, name)
-        return self._begin(principal, brought)
+        return self._begin(principal, brought, "password", address)
+
+    async def require_password(self, principal: Principal, password: str, address: str) -> None:
+        """That who changes a password knows the present one, where there is one. Raises: AccessDenied, TooOften."""
+        if not self._kernel.passwords.has(principal):
+            return
+        name = principal.removeprefix("user:")
+        self._limit.begin(address, name)
+        if not await self._kernel.passwords.check(principal, password):
+            raise AccessDenied("the present password is another", layer="sign-in", remedy="enter it again")
+        self._limit.passed(address, name)
 
     def by_session(self, secret: str) -> Visitor | None:
         """Whose cookie it is; None where it opens nothing."""
@@ -140,7 +152,10 @@ class Doors:
         """How many browsers a user is signed in at."""
         return self._sessions.count(principal)
 
-    def _begin(self, principal: Principal, brought: str) -> str:
+    def _begin(self, principal: Principal, brought: str, way: str, address: str) -> str:
+        """Raises: JournalDown: nobody comes in unrecorded."""
+        said: JsonObject = {"way": way, "address": address}
+        self._kernel.journal.append(Draft(principal, SYSTEM_STREAM, "user.signed_in", said))
         if brought:
             self._sessions.end(brought)
         return self._sessions.begin(principal)

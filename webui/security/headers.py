@@ -1,7 +1,9 @@
 """What every answer tells the browser: load nothing foreign, run nothing inline, keep nothing, frame nowhere.
 
-Guarantees: each answer has them, a fault's too, and what a page set itself is not replaced but for the
-policy.
+Guarantees: each answer has them, a fault's too; what a page says of caching stays.
+
+The referrer policy is same-origin and not stricter: under `no-referrer` a browser posts our own forms with
+`Origin: null`, which is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ ALWAYS: Final = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
