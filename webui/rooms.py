@@ -36,6 +36,7 @@ from webui.transcript import CallItem, Item, StepItem, Transcript
 TURNS_SHOWN: Final = 20
 VIEWER_BYTES_MAX: Final = 8 * 1024 * 1024
 LINGER_S: Final = 20.0
+TITLE_CHARS_MAX: Final = 80
 _log = get_logger("rooms")
 
 
@@ -186,12 +187,19 @@ class Room:
             "busy": self.talk.busy,
             "waiting": turn.status if turn is not None else "",
             "queued": [said.text for said in self.talk.queue],
+            "title": title_of(self.session),
         }
         return sse.encode("state", json.dumps(state, ensure_ascii=False))
 
     def _send(self, event: bytes) -> None:
         for viewer in self.viewers:
             viewer.put(event)
+
+
+def title_of(session: Session) -> str:
+    """Its name, else the beginning of its first message."""
+    opening = session.turns[0].message if session.turns else ""
+    return session.name or " ".join(opening.split())[:TITLE_CHARS_MAX] or "New session"
 
 
 class Rooms:

@@ -11,7 +11,6 @@ const items = document.getElementById("items");
 const DRAFT = `oxios.draft.${session || "new"}`;
 const OUTBOX = `oxios.outbox.${session}`;
 const STREAMED_CHARS_MAX = 200_000;
-let busy = false;
 
 function token() {
   return document.querySelector('meta[name="csrf"]')?.content ?? form?.elements.csrf?.value ?? "";
@@ -93,8 +92,8 @@ function stream(selector, { id, text }, reveal) {
   keepEnd(was);
 }
 
-function setState({ busy: now, queued }) {
-  busy = now;
+function setState({ busy: now, queued, title }) {
+  document.getElementById("title").textContent = title;
   document.getElementById("working").hidden = !now;
   document.getElementById("stop").hidden = !now;
   document.getElementById("composer-hint").textContent = now

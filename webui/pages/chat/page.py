@@ -30,7 +30,7 @@ from webui.navigation import NavItem
 from webui.pages.chat.details import details_of, models_offered
 from webui.pages.chat.drafted import draft_of
 from webui.record import of_session
-from webui.rooms import TURNS_SHOWN
+from webui.rooms import TURNS_SHOWN, title_of
 from webui.transcript import Item
 from webui.view import page, part
 
@@ -177,12 +177,6 @@ async def rename(desk: Desk, session_id: str, data: Form) -> None:
     check_name(name)
     session = (await _talk(desk, session_id)).session
     await record(desk.kernel.journal, session, words.RENAMED, {"name": name})
-
-
-def title_of(session: Session) -> str:
-    """Its name, else the beginning of its first message."""
-    opening = session.turns[0].message if session.turns else ""
-    return session.name or " ".join(opening.split())[:80] or "New session"
 
 
 async def _earlier(desk: Desk, session: Session, before: int | None) -> Response[str]:

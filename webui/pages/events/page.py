@@ -16,7 +16,7 @@ from webui.desk import Desk
 from webui.stream import TOPICS
 
 NAV = None
-TICK_S: Final = 0.1
+TICK_S: Final = 0.3
 
 
 @get("/events", include_in_schema=False)
