@@ -19,6 +19,9 @@ RESOURCE_SEGMENTS_MAX: Final = 128
 # Calls
 ARGUMENT_BYTES_MAX: Final = 1024 * 1024
 CALLS_PER_TURN_MAX: Final = 64
+REPLY_CALLS_MAX: Final = 128
+"""Of one reply, those that are kept; what is beyond CALLS_PER_TURN_MAX is answered and not carried out."""
+CALL_ERROR_CHARS_MAX: Final = 2_000
 PARALLEL_CALLS_MAX: Final = 8
 MODEL_RESULT_BYTES_MAX: Final = 16 * 1024
 CALL_DEADLINE_S: Final = 120.0

@@ -28,10 +28,10 @@ from kernel.ids import CallId, Digest, Principal, RunId
 from kernel.journal.appender import Appender
 from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
 from kernel.jsontypes import JsonObject, JsonValue
-from kernel.limits import ARGUMENT_BYTES_MAX, MODEL_RESULT_BYTES_MAX
+from kernel.limits import ARGUMENT_BYTES_MAX, CALL_ERROR_CHARS_MAX, MODEL_RESULT_BYTES_MAX
 from kernel.log import get_logger
 from kernel.runtime.live import LiveBus, LiveProgress
-from kernel.runtime.text import bound_result
+from kernel.runtime.text import bound_result, cut_chars
 from kernel.syscalls.declare import AnySyscall, Args, Call, Effect, Services, ToolResult
 from kernel.syscalls.permit import Permit, PermitLedger
 from kernel.syscalls.scrub import scrub
@@ -115,12 +115,17 @@ class Dispatcher:
         try:
             return syscall, syscall.args.model_validate_json(arguments or "{}")
         except ValidationError as error:
-            faults = _first_faults(error)
+            faults = _first_faults(error, syscall.args)
             remedy = _CUT_OFF if "EOF while parsing" in faults else "correct the arguments and call again"
             raise Invalid(f"{name}: {faults}", remedy=remedy) from error
 
     def _refuse(self, caller: Caller, call: CallId, name: str, error: Invalid) -> Answered:
-        payload: JsonObject = {"call": call, "tool": name[:100], "error": error.explain()}
+        payload: JsonObject = {
+            "call": call,
+            "tool": name[:100],
+            # It repeats what was sent, and that may be long.
+            "error": cut_chars(error.explain(), CALL_ERROR_CHARS_MAX),
+        }
         durable = self.journal.append(Draft(caller.principal, caller.stream, "call.invalid", payload))
         return Answered("call.invalid", payload, durable, error=error)
 
@@ -278,9 +283,12 @@ _CUT_OFF: Final = (
 )
 
 
-def _first_faults(error: ValidationError, faults_max: int = 3) -> str:
-    faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'arguments'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_context=False)
-    ]
-    return "; ".join(faults[:faults_max])
+def _first_faults(error: ValidationError, args: type[Args], faults_max: int = 3) -> str:
+    """What is wrong with which argument; for one that there is not, which there are."""
+    faults: list[str] = []
+    for fault in error.errors(include_url=False, include_context=False)[:faults_max]:
+        place = ".".join(str(part) for part in fault["loc"]) or "arguments"
+        known = ", ".join(args.model_fields)
+        unknown = fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1
+        faults.append(f"{place[:200]}: " + (f"there is none; it takes {known}" if unknown else fault["msg"]))
+    return "; ".join(faults)

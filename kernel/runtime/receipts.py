@@ -19,6 +19,7 @@ from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.log import get_logger
 from kernel.ports.provider import Reply
+from kernel.runtime.recordable import recordable
 from kernel.runtime.spending import RESERVED
 from kernel.runtime.text import cut_bytes
 
@@ -85,6 +86,7 @@ class Receipts:
 
     def replied(self, step: Try, reply: Reply, used: Cost, took_ms: int) -> None:
         """`model` is who answered; `asked` stands beside it where the provider calls it otherwise than we did."""
+        reply = recordable(reply)
         usage = reply.usage
         counts = {"in": usage.input_tokens, "out": usage.output_tokens, "cached": usage.cached_tokens}
         if usage.written_tokens:
