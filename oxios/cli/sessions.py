@@ -1,161 +1,64 @@
-"""`oxios sessions`: conversations on record: list, search, show, rename, archive."""
+"""`oxios sessions`: conversations on record: look through them, put them in order, go back in them."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from typing import TYPE_CHECKING
 
-from oxios.exits import Exit
-from oxios.frame import say
-from oxios.seat import shared
-
-if TYPE_CHECKING:
-    from kernel.boot import Kernel
-    from kernel.journal.appender import Reader
-    from ouroboros.session import Session, Turn
+from oxios.frame import at_least_one
 
 NAME = "sessions"
-HELP = "list, search, show, rename and archive sessions"
-_LINE_CHARS = 200
+HELP = "list, search, show, name, pin, archive, delete, fork, rewind, replay and switch sessions"
+_UNDOES = {
+    "pin": "list it where it belongs again",
+    "archive": "list it again",
+    "delete": "bring a deleted session back",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    listing = verbs.add_parser("list", help="the newest sessions")
-    listing.add_argument("--all", action="store_true", help="archived ones too")
-    listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
-    searching = verbs.add_parser("search", help="sessions in whose name or messages a text stands")
-    searching.add_argument("text", metavar="TEXT", help="in any case")
-    showing = verbs.add_parser("show", help="one session: its turns, with what came of them")
-    renaming = verbs.add_parser("rename", help="name a session")
-    archiving = verbs.add_parser("archive", help="leave a session out of the list; it can still be gone on with")
-    archiving.add_argument("--undo", action="store_true", help="list it again")
-    for verb in (showing, renaming, archiving):
-        verb.add_argument("session", metavar="NAME|ID", help="as `oxios sessions list` shows it")
+    listing = verbs.add_parser("list", help="the newest sessions, pinned ones first")
+    which = listing.add_mutually_exclusive_group()
+    which.add_argument("--all", dest="status", action="store_const", const="kept", help="archived ones too")
+    which.add_argument("--archived", dest="status", action="store_const", const="archived", help="only archived ones")
+    which.add_argument("--deleted", dest="status", action="store_const", const="deleted", help="only deleted ones")
+    listing.set_defaults(status="active")
+    listing.add_argument("--limit", type=at_least_one, default=20, metavar="N", help="how many (default: 20)")
+    listing.add_argument("--after", default="", metavar="PLACE", help="go on where the page before ended")
+    searching = verbs.add_parser("search", help="sessions in whose name or messages words stand")
+    searching.add_argument("text", metavar="TEXT", help="beginnings of words, in any case and accent")
+    searching.add_argument("--limit", type=at_least_one, default=20, metavar="N", help="how many (default: 20)")
+    _session_verb(verbs.add_parser("show", help="one session: its turns, with what came of them"))
+    _session_verb(verbs.add_parser("draft", help="the specification that waits for a decision"))
+    renaming = _session_verb(verbs.add_parser("rename", help="name a session"))
     renaming.add_argument("name", metavar="NEW", help="its name from now on")
-    for verb in (listing, searching, showing):
+    for name, text in (
+        ("pin", "list a session before the others"),
+        ("archive", "leave a session out of the list; it can still be gone on with"),
+        ("delete", "take a session out of every list and search; its record stays until it is erased"),
+    ):
+        verb = _session_verb(verbs.add_parser(name, help=text))
+        verb.add_argument("--undo", action="store_true", help=_UNDOES[name])
+    forking = _session_verb(verbs.add_parser("fork", help="a new session that goes on from a turn of this one"))
+    forking.add_argument("--turn", type=int, metavar="N", help="the last turn it has (default: the last that ended)")
+    forking.add_argument("--name", default="", metavar="NEW", help="its name")
+    rewinding = _session_verb(verbs.add_parser("rewind", help="leave later turns out of the conversation"))
+    rewinding.add_argument("turn", type=int, metavar="TURN", help="the last that is kept; 0 for none")
+    _session_verb(verbs.add_parser("replay", help="go through it from the record: no model, no tool"))
+    switching = _session_verb(verbs.add_parser("switch", help="what the next turn works with"))
+    switching.add_argument("--model", metavar="PROVIDER/MODEL", help="the agent's model; default for the settings' own")
+    switching.add_argument("--persona", metavar="NAME", help="the persona; none for no persona")
+    switching.add_argument("--approve", choices=("manual", "allow-list", "auto", "default"), help="what runs unasked")
+    for verb in verbs.choices.values():
         verb.add_argument("--json", action="store_true", help="JSON on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
-    from oxios.session import read_journal, run_kernel  # noqa: PLC0415 -- `oxios --help` opens no kernel
+    from oxios import sessions  # noqa: PLC0415 -- `oxios --help` opens no kernel
 
-    reading = {"list": _list, "search": _search, "show": _show}
-    if args.verb in reading:
-        return read_journal(args, lambda journal: reading[args.verb](args, journal))
-    return run_kernel(args, lambda kernel: _change(args, kernel))
+    return sessions.VERBS[args.verb](args)
 
 
-async def _list(args: argparse.Namespace, journal: Reader) -> int:
-    from ouroboros.sessionbook import SessionBook  # noqa: PLC0415 -- as above
-    from oxios.chatwords import session_line  # noqa: PLC0415 -- as above
-    from oxios.session import operator  # noqa: PLC0415 -- as above
-
-    rows = await SessionBook(journal, operator()).listed(archived=args.all, limit=args.limit)
-    if args.json:
-        print(json.dumps(rows, ensure_ascii=False))
-    else:
-        for row in rows:
-            print(session_line(row))
-    return Exit.OK
-
-
-async def _search(args: argparse.Namespace, journal: Reader) -> int:
-    from ouroboros.sessionbook import SessionBook  # noqa: PLC0415 -- as above
-    from oxios.chatwords import session_line  # noqa: PLC0415 -- as above
-    from oxios.paint import one_line  # noqa: PLC0415 -- as above
-    from oxios.session import operator  # noqa: PLC0415 -- as above
-
-    found = await SessionBook(journal, operator()).search(args.text)
-    if args.json:
-        print(json.dumps([{**one.row, "snippet": one.snippet} for one in found], ensure_ascii=False))
-        return Exit.OK
-    for one in found:
-        print(f"{session_line(one.row)}\n      {one_line(one.snippet, _LINE_CHARS)}")
-    if not found:
-        say("nothing was found", args)
-    return Exit.OK
-
-
-async def _show(args: argparse.Namespace, journal: Reader) -> int:
-    from ouroboros.sessionbook import SessionBook  # noqa: PLC0415 -- as above
-    from oxios.session import operator  # noqa: PLC0415 -- as above
-
-    session = await SessionBook(journal, operator()).find(args.session)
-    if args.json:
-        print(json.dumps(_json(session), ensure_ascii=False))
-    else:
-        _print(session)
-    return Exit.OK
-
-
-async def _change(args: argparse.Namespace, kernel: Kernel) -> int:
-    from ouroboros import session as words  # noqa: PLC0415 -- as above
-    from ouroboros.sessionbook import SessionBook, check_name, record  # noqa: PLC0415 -- as above
-
-    session = shared(await SessionBook(kernel.journal, kernel.operator).find(args.session))
-    if args.verb == "rename":
-        check_name(args.name)
-        await record(kernel.journal, session, words.RENAMED, {"name": args.name})
-        say(f"{session.id} is {args.name!r} now", args)
-    else:
-        await record(kernel.journal, session, words.ARCHIVED, {"archived": not args.undo})
-        say(f"{session.id} is {'listed again' if args.undo else 'archived'}", args)
-    return Exit.OK
-
-
-def _json(session: Session) -> dict[str, object]:
-    return {
-        "id": session.id,
-        "name": session.name,
-        "model": session.model,
-        "persona": session.persona,
-        "approve": session.approve,
-        "workspace": session.workspace,
-        "archived": session.archived,
-        "created_us": session.created_us,
-        "updated_us": session.updated_us,
-        "tokens": session.tokens,
-        "cost_micro_usd": session.micro_usd,
-        "turns": [_turn(turn) for turn in session.turns],
-    }
-
-
-def _turn(turn: Turn) -> dict[str, object]:
-    return {
-        "number": turn.number,
-        "message": turn.message,
-        "answers": [one.answer for one in turn.rounds],
-        "status": turn.status,
-        "phase": turn.phase,
-        "reply": turn.reply,
-        "note": turn.note,
-        "seeds": [one.seed.id for one in turn.generations],
-        "runs": [one.run for one in turn.generations],
-        "passed": [one.verdict.passed if one.verdict else None for one in turn.generations],
-    }
-
-
-def _print(session: Session) -> None:
-    from oxios.paint import one_line  # noqa: PLC0415 -- as above
-
-    for name, value in (
-        ("session", session.id),
-        ("name", session.name),
-        ("model", session.model),
-        ("persona", session.persona),
-        ("works in", session.workspace),
-        ("spent", f"{session.tokens} tokens, {session.micro_usd / 1e6:.6f} USD"),
-    ):
-        if value:
-            print(f"{name:<9} {one_line(value, _LINE_CHARS)}")
-    for turn in session.turns:
-        print(f"\n{turn.number:>3}  {turn.status}  {one_line(turn.message, _LINE_CHARS)}")
-        for one in turn.generations:
-            passed = {True: "passed", False: "not met", None: "not reviewed"}[
-                one.verdict.passed if one.verdict else None
-            ]
-            print(f"     seed {one.seed.id}  run {one.run or 'none yet'}  {passed}")
-        if turn.reply:
-            print(f"     {one_line(turn.reply, _LINE_CHARS)}")
+def _session_verb(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("session", metavar="NAME|ID", help="as `oxios sessions list` shows it")
+    return parser

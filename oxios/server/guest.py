@@ -67,12 +67,12 @@ class Hello:
 class _Input(io.TextIOWrapper):
     """What the command had read of its stdin before it came here."""
 
-    def __init__(self, guest: Guest) -> None:
-        super().__init__(io.BytesIO(guest.hello.stdin.encode("utf-8", "surrogateescape")), "utf-8", "replace")
-        self._guest = guest
+    def __init__(self, hello: Hello) -> None:
+        super().__init__(io.BytesIO(hello.stdin.encode("utf-8", "surrogateescape")), "utf-8", "replace")
+        self._terminal = hello.terminals[0]
 
     def isatty(self) -> bool:
-        return self._guest.hello.terminals[0]
+        return self._terminal
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +87,7 @@ class Guest:
     sent_err: Sent
     runs: set[RunId] = field(default_factory=set[RunId])
     """Those it started or resumed."""
+    input: TextIO | None = None
     stopped: bool = False
     _scope: anyio.CancelScope | None = None
     _heard: MemoryObjectSendStream[int] | None = None
@@ -101,7 +102,9 @@ class Guest:
 
     @property
     def stdin(self) -> TextIO:
-        return _Input(self)
+        if self.input is None:
+            self.input = _Input(self.hello)
+        return self.input
 
     @property
     def out(self) -> TextIO:

@@ -164,7 +164,8 @@ def test_stopping_records_runs_as_interrupted(place: Place) -> None:
 def test_a_second_signal_ends_it_at_once(place: Place) -> None:
     """While it waits for an answer to finish, another SIGTERM ends it as a crash would; nothing is lost."""
     with serving(place) as server:
-        held = [socket.create_connection(server.netloc.split(":")) for _ in range(2)]
+        host, _, port = server.netloc.partition(":")
+        held = [socket.create_connection((host, int(port))) for _ in range(2)]
         for one in held:
             one.sendall(
                 b"POST /sign-in HTTP/1.1\r\nHost: " + server.netloc.encode() + b"\r\nContent-Length: 9\r\n\r\nc"
