@@ -69,6 +69,13 @@ document.body.addEventListener("htmx:sendError", (event) => {
   if (event.detail.requestConfig?.verb !== "get") problem({ title: "The server cannot be reached", detail: "Nothing was done. Try again in a moment." });
 });
 document.body.addEventListener("htmx:timeout", () => problem({ title: "The server took too long to answer" }));
+// What an act answers with, where nothing on the page is drawn from it: {"message": "…"}.
+document.body.addEventListener("htmx:afterRequest", (event) => {
+  const { xhr, successful, requestConfig } = event.detail;
+  if (!successful || requestConfig.verb === "get" || !xhr.getResponseHeader("Content-Type")?.includes("json")) return;
+  const { message = "" } = read(xhr);
+  if (message) toast({ kind: "good", title: message });
+});
 document.body.addEventListener("toast", (event) => {
   const said = event.detail;
   toast({ kind: said.kind ?? "good", title: said.text ?? said.title ?? "Done", text: said.detail ?? "", undo: said.undo ?? "" });

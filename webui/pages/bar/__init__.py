@@ -1,0 +1,1 @@
+"""The bar: who answers, what runs, what was spent, what waits."""

@@ -1,0 +1,1 @@
+"""Style: every part that pages are made of, to look at."""
