@@ -42,6 +42,7 @@ from ouroboros.verdict import Verdict
 REPLY_BYTES_MAX: Final = 64 * 1024
 """Of a reply in the session's stream; the whole stands in its run's."""
 NOT_CARRIED_OUT: Final = "Not carried out."
+RESTORES: Final = "`oxios sessions delete --undo` brings a deleted one back"
 CONTEXT_CHARS_MAX: Final = 6_000
 RUNS_ON: Final = frozenset({"", "paused", "running"})
 """What a generation's status is until its run has ended."""
@@ -333,7 +334,7 @@ class Cycle:
         if not self.busy:
             await catch_up(self.kernel.journal, self.session)
         if self.session.deleted:
-            raise NotFound(f"there is no session {self.session.id!r}", remedy="`oxios sessions delete --undo` brings it back")
+            raise NotFound(f"there is no session {self.session.id!r}", remedy=RESTORES)
 
     def _asking(self, asked: Clarify) -> TurnResult:
         turn = self.session.turns[-1]

@@ -21,7 +21,7 @@ from kernel.persona import load_personas, pick
 from kernel.settings.tree import ApprovalMode
 from ouroboros import cycle as cycles
 from ouroboros import session as words
-from ouroboros.cycle import Cycle, TurnResult, check_message
+from ouroboros.cycle import RESTORES, Cycle, TurnResult, check_message
 from ouroboros.session import Session, Turn
 from ouroboros.sessionbook import PINNED_MAX, Making, SessionBook, catch_up, check_name, create, record
 from ouroboros.sessionrows import OPENING_CHARS_MAX
@@ -186,7 +186,7 @@ class SessionDesk:
             raise NotFound(f"there is no session {session.id!r}", remedy="`oxios sessions list` shows them")
         await catch_up(self.kernel.journal, session)
         if session.deleted and not deleted:
-            raise NotFound(f"there is no session {session.id!r}", remedy="`oxios sessions delete --undo` brings it back")
+            raise NotFound(f"there is no session {session.id!r}", remedy=RESTORES)
         if deleted and not session.deleted:
             raise Conflict(f"session {session.id} is not deleted", remedy="there is nothing to restore")
 

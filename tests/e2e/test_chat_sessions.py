@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,3 +52,56 @@ def test_the_tables_can_be_rebuilt(place: Place) -> None:
     """What the journal says of sessions is what the table holds: the audit finds no difference."""
     done = place.oxios("audit", "verify")
     assert done.returncode == 0, done.stderr + done.stdout
+
+
+def _shown(place: Place, name: str) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(place.oxios("sessions", "show", name, "--json").stdout)
+    return shown
+
+
+def test_a_session_is_pinned_deleted_and_brought_back(place: Place) -> None:
+    """Pinned it stands first; deleted it is found nowhere, until the delete is undone."""
+    assert place.oxios("sessions", "pin", "first").returncode == 0
+    assert place.oxios("sessions", "list").stdout.splitlines()[0].endswith("first  (pinned)")
+    assert place.oxios("sessions", "delete", "first").returncode == 0
+    for words in (("show", "first"), ("delete", "first")):
+        gone = place.oxios("sessions", *words)
+        assert gone.returncode == 2
+        assert "there is no session" in gone.stderr
+    assert place.oxios("sessions", "search", "first").stdout == ""
+    assert "first" in place.oxios("sessions", "list", "--deleted").stdout
+    assert place.oxios("sessions", "delete", "first", "--undo").returncode == 0
+    assert place.oxios("sessions", "search", "firs").stdout.count("first") == 2
+    assert place.oxios("sessions", "pin", "first", "--undo").returncode == 0
+    assert "pinned" not in place.oxios("sessions", "list").stdout
+    assert place.oxios("audit", "verify").returncode == 0
+
+
+def test_a_session_is_forked_rewound_switched_and_replayed(place: Place) -> None:
+    """A fork goes on by itself; rewound turns are shown as such; all of it is replayed to the same state."""
+    assert place.oxios("run", "read a.txt", "--session", "first", "-q").returncode == 0
+    fork = place.oxios("sessions", "fork", "first", "--turn", "1", "--name", "second").stdout.strip()
+    assert place.oxios("run", "good evening", "--session", "second", "-q").returncode == 0
+    assert [turn["message"] for turn in _shown(place, fork)["turns"]] == ['write "x" to a.txt', "good evening"]
+    assert place.oxios("sessions", "rewind", "first", "1").returncode == 0
+    shown = _shown(place, "first")
+    assert [turn["message"] for turn in shown["superseded"]] == ["read a.txt"]
+    assert "rewound, done  read a.txt" in place.oxios("sessions", "show", "first").stdout
+    assert place.oxios("sessions", "switch", "first", "--persona", "dev").returncode == 0
+    assert _shown(place, "first")["persona"] == "dev"
+    assert place.oxios("sessions", "switch", "first", "--model", "nobody/x").returncode == 2
+    for name in ("first", "second"):
+        replayed = place.oxios("sessions", "replay", name)
+        assert replayed.returncode == 0, replayed.stdout
+        assert "no model and no tool: the same state" in replayed.stdout
+
+
+def test_a_list_goes_on_where_its_page_ended(place: Place) -> None:
+    """Each page says how to see the next, and the last says nothing."""
+    first = place.oxios("sessions", "list", "--limit", "1")
+    after = first.stderr.split("--after ")[1].strip()
+    second = place.oxios("sessions", "list", "--limit", "1", "--after", after)
+    assert "good morning" in first.stdout
+    assert "first" in second.stdout
+    assert second.stderr == ""
+    assert place.oxios("sessions", "list", "--after", "nonsense").returncode == 2
