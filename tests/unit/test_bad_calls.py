@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.journal import codec
@@ -109,25 +109,20 @@ async def test_an_answer_too_long_for_an_entry_is_kept_as_far_as_it_goes(tmp_pat
         assert state.output.endswith("too long to be kept]")
 
 
-def _repeated(letter: str, count: int) -> str:
-    return letter * count
+_LETTERS: Final = st.sampled_from('x"\\\n\x01é漢😀\ud800')
+_SIZES: Final = st.sampled_from([0, 1, 30, 1_000, 40_000, 300_000])
 
 
-_TEXTS: Final = st.one_of(
-    st.text(max_size=40),
-    st.builds(_repeated, st.sampled_from('x"\\\n\x01é漢😀\ud800'), st.integers(0, 400_000)),
-)
-
-
-@given(_TEXTS, st.lists(st.builds(ToolCall, _TEXTS, _TEXTS, _TEXTS), max_size=3), st.integers(1, 60))
-def test_whatever_a_model_says_fits_an_entry(text: str, calls: list[ToolCall], times: int) -> None:
+@settings(max_examples=30, deadline=None)
+@given(_LETTERS, st.tuples(_SIZES, _SIZES, _SIZES, _SIZES), st.integers(0, REPLY_CALLS_MAX + 2))
+def test_whatever_a_model_says_fits_an_entry(letter: str, sizes: tuple[int, int, int, int], count: int) -> None:
     """Any text, any calls, of any letters: what is kept can be stored, and no call becomes one without arguments."""
-    reply = Reply(text, tuple(calls * times), "stop", Usage(), "m/m")
+    text, identity, name, arguments = (letter * size for size in sizes)
+    reply = Reply(text, (ToolCall(identity, name, arguments),) * count, "stop", Usage(), "m/m")
     kept = recordable(reply)
     told = [{"call": "r" * 30, "id": one.id, "name": one.name, "arguments": one.arguments} for one in kept.calls]
     assert len(codec.canonical({"text": kept.text, "calls": told})) <= ENTRY_PAYLOAD_BYTES_MAX - 8_192
-    for before, after in zip(reply.calls, kept.calls, strict=False):
-        assert bool(before.arguments) == bool(after.arguments)
+    assert all(bool(one.arguments) == bool(arguments) for one in kept.calls)
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.text(st.characters(codec="utf-8"), max_size=200))
