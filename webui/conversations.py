@@ -7,7 +7,8 @@ key is taken once, however often it is sent. Closing a page changes nothing here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+import secrets
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -18,16 +19,19 @@ from anyio.abc import TaskGroup
 from kernel.errors import Conflict, JournalDown, NotFound, OxiosError
 from kernel.ids import Principal, RunId
 from kernel.log import get_logger
+from kernel.ports.provider import Attachment
 from ouroboros import session as words
 from ouroboros.cycle import Cycle
 from ouroboros.session import OPEN, Session
 from ouroboros.sessionbook import record
+from ouroboros.sessiondesk import SessionDesk
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
     from ouroboros.seed import SeedSpec
 
 QUEUED_MAX: Final = 20
+UPLOADS_MAX: Final = 16
 _log = get_logger("conversations")
 
 
@@ -57,6 +61,7 @@ class Said:
     text: str
     context: str = ""
     key: str = ""
+    attached: tuple[Attachment, ...] = ()
 
 
 @dataclass(slots=True)
@@ -85,6 +90,7 @@ class Conversation:
         self._cycle = Cycle(kernel, session, self.draft)
         self._scope: anyio.CancelScope | _Elsewhere | None = None
         self._ended = anyio.Event()
+        self._uploads: dict[str, Attachment] = {}
         self._keys: set[str] = set()
         """Taken, and perhaps not on record yet."""
 
@@ -136,17 +142,39 @@ class Conversation:
         self.draft.answer = spec
         self.draft.answered.set()
 
-    async def change(self, changes: Mapping[str, str]) -> None:
-        """Of model, persona, approve: from the next turn on. Raises: JournalDown."""
-        real = {key: value for key, value in changes.items() if getattr(self.session, key) != value}
-        if real:
-            await record(self._kernel.journal, self.session, words.CHANGED, real)
+    def upload(self, attachment: Attachment) -> str:
+        """Keep a file until the message that it goes with. Raises: Conflict, where too many wait."""
+        if len(self._uploads) >= UPLOADS_MAX:
+            raise Conflict(f"{UPLOADS_MAX} files wait for a message already", remedy="send them first")
+        name = secrets.token_urlsafe(9)
+        self._uploads[name] = attachment
+        return name
+
+    def uploaded(self, names: Iterable[str]) -> tuple[Attachment, ...]:
+        """The files of these names, which are then no longer kept. Raises: NotFound."""
+        wanted = [name for name in names if name]
+        missing = [name for name in wanted if name not in self._uploads]
+        if missing:
+            raise NotFound("an attached file is not there any more", remedy="attach it again")
+        return tuple(self._uploads.pop(name) for name in wanted)
+
+    async def edit(self, turn: int, said: Said) -> None:
+        """Say a turn anew: it and what came after it leave the conversation. Raises: NotFound, JournalDown."""
+        if self.busy:
+            await self.stop()
+        desk = SessionDesk(self._kernel, self.session.owner)
+        found = next((one for one in self.session.turns if one.number == turn), None)
+        if found is None:
+            raise NotFound(f"there is no turn {turn}", remedy="it may have been rewound already")
+        await desk.rewind(self.session, turn - 1)
+        said.context = said.context or found.context
+        self._begin(said)
 
     async def _take(self, said: Said, *, queue: bool) -> str:
         if not self.busy:
             self._begin(said)
             return "begun"
-        run = None if queue else await self._run()
+        run = None if queue or said.attached else await self._run()
         if run is not None:
             await self._steer(run, said)
             return "steered"
@@ -197,7 +225,11 @@ class Conversation:
     async def _turn(self, scope: anyio.CancelScope, said: Said | None) -> None:
         try:
             with scope:
-                await (self._cycle.resume() if said is None else self._cycle.run(said.text, said.context, key=said.key))
+                await (
+                    self._cycle.resume()
+                    if said is None
+                    else self._cycle.run(said.text, said.context, key=said.key, attached=said.attached)
+                )
         except JournalDown as error:
             _log.error("turn_not_recorded", session=self.session.id, why=error.message)
         except OxiosError as error:

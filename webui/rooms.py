@@ -23,7 +23,7 @@ from kernel.boot import Kernel
 from kernel.journal.entry import SYSTEM_STREAM, Entry
 from kernel.log import get_logger
 from kernel.runtime.live import LiveProgress, LiveReasoning, LiveText
-from ouroboros.session import Session
+from ouroboros.session import REWOUND, Session
 from webui import sse
 from webui.asker import WebAsker
 from webui.conversations import Conversation, Conversations
@@ -163,6 +163,8 @@ class Room:
         if entry.seq <= self.page.seq or (entry.stream == SYSTEM_STREAM and entry.kind != "call.undone"):
             return
         changed = self.page.apply(entry)
+        if entry.kind == REWOUND:
+            self._send(sse.encode("redraw", "", entry.seq))
         self._show(changed, entry.seq)
         if entry.stream == self.session.id:
             self._state_changed()

@@ -218,9 +218,16 @@ def _message(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
         status=payload.get("status", ""),
         note=payload.get("note", ""),
         run=payload.get("run", ""),
-        attachments=payload.get("attachments", []),
+        attachments=payload.get("attached", []),
     )
     return [page.put(item)]
+
+
+def _rewound(page: Transcript, _entry: Entry, payload: Payload) -> list[Item]:
+    """Turns left the conversation: what they drew is gone. Who has it drawn must draw anew."""
+    page.turn = int(payload["turn"])
+    page.items = {name: item for name, item in page.items.items() if item.turn <= page.turn}
+    return []
 
 
 def _phase_started(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
@@ -430,6 +437,7 @@ def of_streams(entries: Mapping[int, Entry]) -> Transcript:
 
 _HANDLERS: Final = {
     "session.message": _message,
+    "session.rewound": _rewound,
     "phase.started": _phase_started,
     "phase.finished": _phase_finished,
     "run.started": _run_started,

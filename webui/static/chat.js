@@ -132,6 +132,7 @@ function listen() {
   source.addEventListener("text", (event) => stream("[data-text]", JSON.parse(event.data)));
   source.addEventListener("reasoning", (event) => stream("[data-reasoning]", JSON.parse(event.data), true));
   source.addEventListener("progress", (event) => stream("[data-progress]", JSON.parse(event.data)));
+  source.addEventListener("redraw", () => location.reload());
   source.addEventListener("state", (event) => setState(JSON.parse(event.data)));
   source.addEventListener("open", () => {
     document.dispatchEvent(new CustomEvent("oxios:connected"));
@@ -214,6 +215,13 @@ async function submit(queue) {
   if (!text) return;
   if (text.startsWith("/") && (await obey(text))) return;
   const message = { text, key: crypto.randomUUID(), ...(queue ? { queue: "1" } : {}) };
+  if (editing !== null) {
+    await sayAnew(editing, message);
+    return;
+  }
+  if (attached.length) message.attach = attached.map((file) => file.id).join(",");
+  attached = [];
+  showAttached();
   write("");
   if (session) {
     keep(OUTBOX, [...kept(OUTBOX, []), message]);
@@ -231,6 +239,89 @@ async function submit(queue) {
     tell(error);
   }
 }
+
+// A turn said anew takes the place of it and of what came after it.
+
+let editing = null;
+
+async function sayAnew(turn, message) {
+  try {
+    await send(`/chat/${session}/edit`, { ...message, turn });
+    editing = null;
+    write("");
+  } catch (error) {
+    tell(error);
+  }
+}
+
+// Files go up at once; the message names them.
+
+let attached = [];
+
+function showAttached() {
+  const list = document.getElementById("attachments");
+  list.hidden = !attached.length;
+  list.replaceChildren(
+    ...attached.map((file) => {
+      const line = document.createElement("li");
+      line.textContent = `${file.name} (${Math.ceil(file.bytes / 1024)} KiB)`;
+      return line;
+    }),
+  );
+}
+
+async function attach(files) {
+  for (const file of files) {
+    const body = new FormData();
+    body.append("file", file);
+    const answer = await fetch(`/chat/${session}/attach`, { method: "POST", headers: { "X-CSRF-Token": token(), Accept: "application/json" }, body });
+    const told = await answer.json();
+    if (answer.ok) attached.push(told);
+    else tell({ problem: told });
+  }
+  showAttached();
+}
+
+// What is done to the session
+
+async function act(name, fields = {}) {
+  try {
+    const answer = await send(`/chat/${session}/${name}`, fields);
+    const where = answer.headers.get("HX-Redirect");
+    if (where) location.assign(where);
+    else if (name === "delete") {
+      sessionStorage.setItem("oxios.deleted", (await answer.json()).undo);
+      location.assign("/chat/new");
+    } else location.reload();
+  } catch (error) {
+    tell(error);
+  }
+}
+
+function offerUndo() {
+  const undo = sessionStorage.getItem("oxios.deleted");
+  if (!undo) return;
+  sessionStorage.removeItem("oxios.deleted");
+  const bar = document.createElement("p");
+  bar.className = "undo-bar";
+  bar.role = "status";
+  bar.textContent = "The session was deleted. ";
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "button";
+  button.textContent = "Undo";
+  button.addEventListener("click", async () => {
+    try {
+      location.assign((await send(undo, {})).headers.get("HX-Redirect"));
+    } catch (error) {
+      tell(error);
+    }
+  });
+  bar.append(button);
+  document.querySelector(".conversation")?.prepend(bar);
+}
+
+offerUndo();
 
 // Commands
 
@@ -293,6 +384,9 @@ if (form && box) {
       event.preventDefault();
       write(`${COMMANDS.find(([name]) => name.startsWith(box.value))?.[0] ?? box.value} `);
       document.getElementById("slash").hidden = true;
+    } else if (event.key === "Escape" && editing !== null) {
+      editing = null;
+      write("");
     } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       document.getElementById("slash").hidden = true;
@@ -310,6 +404,21 @@ if (form && box) {
   }
   document.getElementById("stop").addEventListener("click", () => send(`/chat/${session}/stop`, {}).catch(tell));
   window.addEventListener("online", flush);
+  const picker = document.getElementById("attach");
+  picker?.addEventListener("change", () => {
+    attach([...picker.files]);
+    picker.value = "";
+  });
+  if (session) {
+    form.addEventListener("dragover", (event) => event.preventDefault());
+    form.addEventListener("drop", (event) => {
+      event.preventDefault();
+      attach([...event.dataTransfer.files]);
+    });
+    box.addEventListener("paste", (event) => {
+      if (event.clipboardData.files.length) attach([...event.clipboardData.files]);
+    });
+  }
 }
 
 document.addEventListener("click", (event) => {
@@ -320,6 +429,11 @@ document.addEventListener("click", (event) => {
   else if (button.dataset.say !== undefined) {
     write(button.dataset.say);
     submit(false);
+  } else if (button.dataset.act !== undefined) act(button.dataset.act);
+  else if (button.dataset.fork !== undefined) act("fork", { turn: button.dataset.fork });
+  else if (button.dataset.edit !== undefined) {
+    editing = button.dataset.edit;
+    write(button.dataset.text);
   } else if (button.dataset.resume !== undefined) send(`/chat/${session}/resume`, {}).catch(tell);
   else if (button.dataset.rename !== undefined) write("/rename ");
 });

@@ -18,15 +18,17 @@ from kernel.errors import Invalid
 from kernel.handle.persona import active_persona
 from kernel.ids import RunId
 from kernel.persona import load_personas
-from ouroboros import session as words
+from kernel.terms import asked_terms
 from ouroboros.session import Session
-from ouroboros.sessionbook import Making, check_name, create, record
+from ouroboros.sessionbook import Making, SessionBook, create
 from ouroboros.workspace import Places, resolve_mounts
 from webui import sse
-from webui.conversations import Conversation, Said
+from webui.conversations import Said
 from webui.desk import Desk
 from webui.forms import Form, redirected
 from webui.navigation import NavItem
+from webui.pages.chat import acts
+from webui.pages.chat.acts import talk_of
 from webui.pages.chat.details import details_of, models_offered
 from webui.pages.chat.drafted import draft_of
 from webui.record import of_session
@@ -117,8 +119,9 @@ async def events(desk: Desk, request: Request[Any, Any, Any], session_id: str, a
 @post("/chat/{session_id:str}/say", include_in_schema=False, status_code=202)
 async def say(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
     """A message: begins a turn, answers, steers the agent at work, or waits (`queue`)."""
-    talk = await _talk(desk, session_id)
-    said = Said(data.get("text", ""), key=data.get("key", "")[:64])
+    talk = await talk_of(desk, session_id)
+    files = talk.uploaded(data.get("attach", "").split(","))
+    said = Said(data.get("text", ""), key=data.get("key", "")[:64], attached=files)
     if not said.text.strip():
         raise Invalid("the message is empty", remedy="write something")
     return {"became": await talk.say(said, queue=data.get("queue") == "1")}
@@ -128,25 +131,25 @@ async def say(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
 async def unqueue(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
     """Take a waiting message back into the composer."""
     number = data.get("number", "")
-    return {"text": (await _talk(desk, session_id)).unqueue(int(number) if number.isdigit() else -1).text}
+    return {"text": (await talk_of(desk, session_id)).unqueue(int(number) if number.isdigit() else -1).text}
 
 
 @post("/chat/{session_id:str}/stop", include_in_schema=False, status_code=204)
 async def stop(desk: Desk, session_id: str) -> None:
     """End the turn with its agent and every process of it."""
-    await (await _talk(desk, session_id)).stop()
+    await (await talk_of(desk, session_id)).stop()
 
 
 @post("/chat/{session_id:str}/resume", include_in_schema=False, status_code=204)
 async def resume(desk: Desk, session_id: str) -> None:
     """Go on with a turn that was interrupted or paused."""
-    (await _talk(desk, session_id)).resume()
+    (await talk_of(desk, session_id)).resume()
 
 
 @post("/chat/{session_id:str}/draft", include_in_schema=False, status_code=204)
 async def confirm(desk: Desk, session_id: str, data: Form) -> None:
     """Accept the draft as it stands in the form, or decline it."""
-    talk = await _talk(desk, session_id)
+    talk = await talk_of(desk, session_id)
     spec = talk.draft.spec
     talk.confirm(None if data.get("answer") == "decline" or spec is None else draft_of(spec, data))
 
@@ -157,26 +160,6 @@ async def answer(desk: Desk, session_id: str, data: Form) -> None:
     await desk.session(session_id)
     run = await desk.run(data.get("run", ""))
     desk.house.asker.answer(RunId(run.run), data.get("text", ""))
-
-
-@post("/chat/{session_id:str}/change", include_in_schema=False, status_code=204)
-async def change(desk: Desk, session_id: str, data: Form) -> None:
-    """Persona, model and approval mode: from the next turn on."""
-    known = {"persona", "model", "approve"}
-    changes = {key: value for key, value in data.items() if key in known}
-    if changes.get("model"):
-        desk.kernel.supervisor.desk.provider_of(changes["model"])
-    if changes.get("persona"):
-        _check_persona(desk, changes["persona"])
-    await (await _talk(desk, session_id)).change(changes)
-
-
-@post("/chat/{session_id:str}/rename", include_in_schema=False, status_code=204)
-async def rename(desk: Desk, session_id: str, data: Form) -> None:
-    name = data.get("name", "").strip()
-    check_name(name)
-    session = (await _talk(desk, session_id)).session
-    await record(desk.kernel.journal, session, words.RENAMED, {"name": name})
 
 
 async def _earlier(desk: Desk, session: Session, before: int | None) -> Response[str]:
@@ -192,19 +175,25 @@ def _first_turn(items: list[Item]) -> int:
     return min((item.turn for item in items if item.turn), default=0)
 
 
-async def _talk(desk: Desk, session_id: str) -> Conversation:
-    return desk.house.conversations.of(await desk.session(session_id))
-
-
-async def _sessions(desk: Desk, q: str) -> list[dict[str, Any]]:
-    where = {"owner": desk.user.principal}
-    rows = await desk.kernel.journal.rows("sessions", where, order="updated_us", descending=True, limit=SESSIONS_SHOWN)
-    wanted = q.casefold()
+async def _sessions(desk: Desk, q: str, archived: str = "") -> list[dict[str, Any]]:
+    """The user's own: the pinned ones first, or those in which every word of `q` stands."""
+    book = SessionBook(desk.kernel.journal, desk.user.principal)
     busy = set(desk.house.conversations.busy_ids(desk.user.principal))
+    snippets: dict[str, str] = {}
+    if asked_terms(q):
+        found = await book.search(q, limit=SESSIONS_SHOWN)
+        rows = [one.row for one in found]
+        snippets = {str(one.row["id"]): one.snippet for one in found}
+    else:
+        rows = list((await book.page("archived" if archived else "active", limit=SESSIONS_SHOWN)).rows)
     return [
-        {**row, "title": row["name"] or row["opening"] or "New session", "busy": row["id"] in busy}
+        {
+            **row,
+            "title": row["name"] or row["opening"] or "New session",
+            "busy": row["id"] in busy,
+            "snippet": snippets.get(str(row["id"]), ""),
+        }
         for row in rows
-        if row["status"] == "active" and wanted in f"{row['name']} {row['opening']}".casefold()
     ]
 
 
@@ -236,4 +225,4 @@ def _check_persona(desk: Desk, name: str) -> None:
         raise Invalid(f"there is no persona {name!r}", remedy="the page of personas lists them")
 
 
-ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, answer, change, rename]
+ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, answer, *acts.ROUTES]

@@ -1,0 +1,115 @@
+"""What a person does to a session: name, pin, archive, delete and take back, fork, say a turn anew, switch.
+
+Guarantees: each is an act of the session's owner, recorded in the session's own stream; what is deleted
+comes back by `restore`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Response, post
+from litestar.datastructures import UploadFile
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+
+from kernel.errors import Invalid
+from kernel.runtime.attached import attachment_of
+from ouroboros.session import Session
+from ouroboros.sessiondesk import SessionDesk
+from webui.conversations import Conversation, Said
+from webui.desk import Desk
+from webui.forms import Form, redirected
+
+Upload = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.MULTI_PART)]
+
+
+async def talk_of(desk: Desk, session_id: str) -> Conversation:
+    """Raises: NotFound."""
+    return desk.house.conversations.of(await desk.session(session_id))
+
+
+@post("/chat/{session_id:str}/change", include_in_schema=False, status_code=204)
+async def change(desk: Desk, session_id: str, data: Form) -> None:
+    """Persona, model and approval mode: from the next turn on."""
+    acts, session = await _own(desk, session_id)
+    await acts.switch(session, model=data.get("model"), persona=data.get("persona"), approve=data.get("approve"))
+
+
+@post("/chat/{session_id:str}/rename", include_in_schema=False, status_code=204)
+async def rename(desk: Desk, session_id: str, data: Form) -> None:
+    acts, session = await _own(desk, session_id)
+    await acts.rename(session, data.get("name", "").strip())
+
+
+@post("/chat/{session_id:str}/pin", include_in_schema=False, status_code=204)
+async def pin(desk: Desk, session_id: str) -> None:
+    """Pin it, or take the pin away."""
+    acts, session = await _own(desk, session_id)
+    await acts.pin(session, pinned=not session.pinned)
+
+
+@post("/chat/{session_id:str}/archive", include_in_schema=False, status_code=204)
+async def archive(desk: Desk, session_id: str) -> None:
+    """Archive it, or bring it back."""
+    acts, session = await _own(desk, session_id)
+    await acts.archive(session, archived=not session.archived)
+
+
+@post("/chat/{session_id:str}/delete", include_in_schema=False, status_code=200)
+async def delete(desk: Desk, session_id: str) -> dict[str, str]:
+    """Out of every list; the answer says where to take it back."""
+    acts, session = await _own(desk, session_id)
+    talk = desk.house.conversations.of(session)
+    if talk.busy:
+        await talk.stop()
+    await acts.delete(session)
+    return {"message": "deleted", "undo": f"/chat/{session.id}/restore"}
+
+
+@post("/chat/{session_id:str}/restore", include_in_schema=False)
+async def restore(desk: Desk, session_id: str) -> Response[str]:
+    """Take a deletion back."""
+    acts, session = await _own(desk, session_id)
+    await acts.restore(session)
+    return redirected(f"/chat/{session.id}")
+
+
+@post("/chat/{session_id:str}/fork", include_in_schema=False)
+async def fork(desk: Desk, session_id: str, data: Form) -> Response[str]:
+    """A new session with the turns up to one of this."""
+    acts, session = await _own(desk, session_id)
+    turn = data.get("turn", "")
+    forked = await acts.fork(session, int(turn) if turn.isdigit() else None)
+    return redirected(f"/chat/{forked.id}")
+
+
+@post("/chat/{session_id:str}/edit", include_in_schema=False, status_code=202)
+async def edit(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
+    """Say a turn anew; it and what came after it leave the conversation, not the record."""
+    turn = data.get("turn", "")
+    said = Said(data.get("text", ""), key=data.get("key", "")[:64])
+    if not said.text.strip() or not turn.isdigit():
+        raise Invalid("what is to be said anew is missing", remedy="give the turn's number and a text")
+    await (await talk_of(desk, session_id)).edit(int(turn), said)
+    return {"became": "begun"}
+
+
+@post("/chat/{session_id:str}/attach", include_in_schema=False, status_code=201)
+async def attach(desk: Desk, session_id: str, data: Upload) -> dict[str, Any]:
+    """Keep a file for the next message; the answer names it."""
+    file = data.get("file")
+    if not isinstance(file, UploadFile):
+        raise Invalid("no file was sent", remedy="send it as the part `file`")
+    attachment = attachment_of(file.filename or "file", await file.read())
+    name = (await talk_of(desk, session_id)).upload(attachment)
+    return {"id": name, "name": attachment.name, "bytes": len(attachment.data)}
+
+
+async def _own(desk: Desk, session_id: str) -> tuple[SessionDesk, Session]:
+    """The acts, and the session as the conversation holds it. Raises: NotFound."""
+    talk = await talk_of(desk, session_id)
+    return SessionDesk(desk.kernel, desk.user.principal), talk.session
+
+
+ROUTES = [change, rename, pin, archive, delete, restore, fork, edit, attach]
