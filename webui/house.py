@@ -7,35 +7,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
 
 from kernel.boot import Kernel
+from kernel.errors import NotFound
 from kernel.observe.metrics import Metrics
 from webui.asker import WebAsker
 from webui.conversations import Conversations
+from webui.options import WebOptions
 from webui.readiness import Readiness
 from webui.rooms import Rooms
 from webui.security.doors import Doors, open_doors
 from webui.stream import Hub, open_hub
 from webui.templates import Views
 from webui.user import User
-
-
-@dataclass(frozen=True, slots=True)
-class WebOptions:
-    """`url` is where browsers find the server; `allowed_hosts` are the other names it answers to."""
-
-    url: str = "http://127.0.0.1:4200"
-    allowed_hosts: tuple[str, ...] = ()
-    secure_cookies: bool = False
-    workspace: Path = field(default_factory=Path.cwd)
-    """Where the operator's agents work, unless a session says otherwise."""
-    workspaces: Path | None = None
-    """Below it every other user has a folder of their own; beside the home where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +42,13 @@ class House:
     readiness: Readiness
 
     def workspace(self, user: User) -> Path:
-        """Where a user's agents work. Made where it is not there yet."""
+        """Where a user's agents work: the place that the user holds. Raises: NotFound, for one who has none."""
         if user.principal == self.kernel.operator:
             return self.options.workspace
-        home = self.kernel.settings.home
-        place = (self.options.workspaces or home.parent / f"{home.name}-workspaces") / user.name
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return place
+        place = self.kernel.users.find(user.name).workspace
+        if not place:
+            raise NotFound(f"{user.name} has no workspace", remedy="a viewer works with no agents")
+        return Path(place)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from kernel.settings import load_settings
 from ouroboros.projection import PROJECTORS
 from oxios.__main__ import main
 from oxios.session import operator
-from webui.house import WebOptions
+from webui.options import WebOptions
 from webui.security.doors import Doors
 
 

@@ -18,7 +18,7 @@ from kernel.errors import OxiosError
 from kernel.handle.people import new_token
 from tests.world import OWNER, open_world
 from webui import faults
-from webui.house import WebOptions
+from webui.options import WebOptions
 from webui.pages.sign_in import page as sign_in
 from webui.security.doors import Doors, open_doors
 from webui.security.guard import Guard
@@ -74,6 +74,20 @@ class Site:
         assert answer.status_code == 303, answer.text
         client.headers["origin"] = URL
         return client
+
+
+async def who(client: httpx.AsyncClient) -> str:
+    """Whom the server takes the client for; empty for nobody."""
+    answer = await client.get("/", headers={"accept": "application/json"})
+    return str(answer.json()["name"]) if answer.status_code == 200 else ""
+
+
+async def token_of(client: httpx.AsyncClient) -> str:
+    return str((await client.get("/")).json()["csrf"])
+
+
+def cookies_of(client: httpx.AsyncClient) -> dict[str, str]:
+    return dict(client.cookies)
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from webui.user import User
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
-    from webui.house import WebOptions
+    from webui.options import WebOptions
 
 _NOBODY: Final = Principal("user:nobody")
 
