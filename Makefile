@@ -10,6 +10,7 @@ endif
 .NOTPARALLEL:
 
 run: setup
+	@.venv/bin/python scripts/machine.py --install bubblewrap || true
 	@.venv/bin/python scripts/demo.py
 
 test: dev

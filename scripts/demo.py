@@ -1,38 +1,39 @@
-"""Carry out the sample Seed in a fresh workspace and home below .run/ (of DIR, if given), and verify the journal."""
+"""Serve a fresh home below .run/ (of DIR, if given), carry out the sample Seed; stay, in a terminal, without ONCE."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-SAMPLE = "oxios/samples/welcome.toml"
-STEPS = (
-    ("oxios", "seed", "submit", SAMPLE, "--workspace", ".run/workspace", "--exit-code"),
-    ("oxios", "audit", "verify"),
-)
+ROOT = Path(__file__).resolve().parents[1]
+SUBMIT = ("seed", "submit", f"{ROOT}/oxios/samples/welcome.toml", "--workspace", ".run/workspace", "--exit-code")
 
 
-def main(place: Path) -> int:
-    shutil.rmtree(place / ".run", ignore_errors=True)
-    workspace = place / ".run" / "workspace"
-    workspace.mkdir(parents=True)
-    program = str(Path(sys.executable).with_name("oxios"))
-    env = {**os.environ, "OXIOS_HOME": str(place / ".run" / "home")}
-    subprocess.run([sys.executable, ROOT / "scripts" / "machine.py", "--install", "bubblewrap"], check=False)
-    for step in STEPS:
-        print(f"$ {' '.join(step)}", flush=True)
-        command = [program, *(str(ROOT / word) if word == SAMPLE else word for word in step[1:])]
-        done = subprocess.run(command, cwd=place, env=env, check=False)
-        if done.returncode:
-            return done.returncode
-    print("$ find .run/workspace -type f")
-    print("\n".join(sorted(str(path.relative_to(place)) for path in workspace.rglob("*") if path.is_file())))
+def main() -> int:
+    env, oxios = {**os.environ, "OXIOS_HOME": str(Path(".run/home").resolve())}, Path(sys.executable).with_name("oxios")
+    subprocess.call([oxios, "-q", "stop"], env=env)  # what an earlier run left
+    shutil.rmtree(".run", ignore_errors=True)
+    Path(".run/workspace").mkdir(parents=True)
+    try:
+        for step in (("serve", "--background"), SUBMIT, ("audit", "verify")):
+            print(f"$ oxios {' '.join(step).replace(f'{ROOT}/', '')}", flush=True)
+            if code := subprocess.call([oxios, *step], env=env):
+                return code
+        print("$ find .run/workspace -type f", *sorted(Path(".run/workspace").rglob("*.*")), sep="\n", flush=True)
+        if not env.get("ONCE") and sys.stdin.isatty() and sys.stdout.isatty():
+            input("The server stays until Ctrl-C or Enter; the link above lets you in. ")
+    except (KeyboardInterrupt, EOFError):
+        return 0
+    finally:
+        subprocess.call([oxios, "stop"], env=env)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve() if sys.argv[1:] else ROOT))
+    os.chdir(sys.argv[1] if sys.argv[1:] else ROOT)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main())

@@ -13,14 +13,15 @@ BETWEEN = re.compile(r"(<!-- make run: begin.*?-->\n).*?(<!-- make run: end -->)
 
 
 def main() -> int:
-    env = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    env = {**os.environ, "NO_COLOR": "1", "ONCE": "1", "TERM": "dumb", "COLUMNS": "100"}
     command = [sys.executable, ROOT / "scripts" / "demo.py"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env)
     if done.returncode:
         print(done.stdout, file=sys.stderr)
         return done.returncode
     readme = ROOT / "README.md"
-    shown = "\n".join(line.rstrip() for line in done.stdout.replace(f"{ROOT}/", "").strip().splitlines())
+    told = re.sub(r"(/sign-in#)\S+", r"\1…", done.stdout.replace(f"{ROOT}/", ""))
+    shown = "\n".join(line.rstrip() for line in told.strip().splitlines())
     text = BETWEEN.sub(lambda found: f"{found[1]}\n```\n{shown}\n```\n\n{found[2]}", readme.read_text(encoding="utf-8"))
     readme.write_text(text, encoding="utf-8")
     return 0
