@@ -26,6 +26,8 @@ from kernel.gate.decision import Case, Denied, LayerName
 from kernel.gate.request import Cost
 
 WARN_PERCENT: Final = 80
+RESUME: Final = "oxios runs resume"
+"""How a person raises the budget of one run."""
 
 _MICRO: Final = 1_000_000
 _NOTHING: Final = Cost(calls=0)
@@ -59,15 +61,21 @@ class BudgetLedger:
         self._reserved: dict[int, tuple[_Account, Cost]] = {}
         self._last = 0
 
-    def open(self, account: str, budget: Budget, parent: str | None = None) -> None:
-        """Start an account and its stopwatch.
+    def open(self, account: str, budget: Budget, parent: str | None = None, *, raised_by: str = RESUME) -> None:
+        """Start an account and its stopwatch. `raised_by` is the command that a refusal names.
 
         Raises: Conflict, where it is open already; NotFound, where the parent is not.
         """
         if account in self._accounts:
             raise Conflict(f"the budget of {account} is open already", remedy="close it first")
         above = self._account(parent) if parent is not None else None
-        self._accounts[account] = _Account(account, _caps(budget), above, self._clock.monotonic_s())
+        self._accounts[account] = _Account(account, _caps(budget), above, self._clock.monotonic_s(), raised_by)
+
+    def allow(self, account: str, budget: Budget) -> None:
+        """Replace the caps that `budget` names; what is used of them may be told again. Raises: NotFound."""
+        found, caps = self._account(account), _caps(budget)
+        found.caps |= caps
+        found.told -= caps.keys()
 
     def close(self, account: str) -> None:
         """Forget an account. Reservations still open are settled against its parents only."""
@@ -221,6 +229,7 @@ class _Account:
     caps: dict[str, int]
     parent: _Account | None
     started_s: float
+    raised_by: str
     spent: Cost = _NOTHING
     reserved: Cost = _NOTHING
     active_us: int = 0
@@ -273,11 +282,12 @@ class _Account:
         units = _UNITS[what]
         asked = f", and this call may need {wanted}" if wanted else ""
         flag, setting = _RAISED_BY[what]
+        of_settings = f" (and a higher {setting}, where the settings bound it)" if self.raised_by == RESUME else ""
         return Denied(
             "budget",
             f"the budget of {self.name} is {cap} {units}; {used} are used or set aside{asked}",
-            f"finish with what there is; a person can go on with more: `oxios runs resume {self.name} {flag}` "
-            f"(and a higher {setting}, where the settings bound it)",
+            "finish with what there is; a person can go on with more: "
+            f"`{self.raised_by} {self.name} {flag}`{of_settings}",
             need=what,
         )
 

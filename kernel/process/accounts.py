@@ -3,14 +3,14 @@
 Guarantees: an account is opened with what the record says was spent under it: by requests in its own
 stream, and by every run that was started with it, whoever resumed it since. Which runs those are
 stands in its stream (budget.joined, before the run's own start). What it allows is what it was first
-opened with, also after a restart. A run that is live when its account opens is put under it.
+opened with, and raised to since, also after a restart. A run that is live when its account opens is put under it.
 What it does not do: open accounts that nobody ever opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from kernel.directive import Budget
@@ -25,6 +25,9 @@ from kernel.runtime.spending import NOTHING, Spending
 
 JOINED: Final = "budget.joined"
 OPENED: Final = "budget.opened"
+RAISED: Final = "budget.raised"
+RAISED_BY: Final = "oxios sessions budget"
+"""The command that does."""
 _PAGE: Final = 1000
 
 
@@ -51,29 +54,48 @@ class Accounts:
             await self.reopen(account)
         return True
 
+    async def allow(self, account: str, budget: Budget, *, by: Principal) -> None:
+        """Replace the caps that `budget` names, from now on and after a restart.
+
+        Raises: NotFound, where it was never opened; AccessDenied, where somebody else opened it; JournalDown.
+        """
+        await self.reopen(account)
+        self._require(account, by)
+        if not self.budgets.is_open(account):
+            raise NotFound(f"no budget was opened for {account}", remedy="send a message in it first")
+        caps = {name: cap for name, cap in _caps(budget).items() if cap is not None}
+        await self.journal.append(Draft(by, account, RAISED, caps))
+        self.budgets.allow(account, budget)
+
     async def reopen(self, account: str) -> bool:
         """Open it as the record has it; whether it is open then, and was not before."""
         while not self.budgets.is_open(account):
             before = set(self.live)
-            opened, spent = await self._read(account)
-            if opened is None:
+            opener, budget, spent = await self._read(account)
+            if opener is None:
                 return False
             if before == set(self.live) and not self.budgets.is_open(account):
-                self._open(account, opened, spent)
+                self._open(account, opener, budget, spent)
                 return True
         return False
 
     async def join(self, account: str, run: RunId, *, owner: Principal, by: Principal) -> None:
-        """Record that the run draws on the account. Raises: AccessDenied (another's account), JournalDown, QueueFull."""
+        """Record that the run draws on the account.
+
+        Raises: AccessDenied (another's account), JournalDown, QueueFull.
+        """
         await self.reopen(account)
+        self._require(account, owner)
+        self.journal.append(Draft(by, account, JOINED, {"run": run}))
+
+    def _require(self, account: str, owner: Principal) -> None:
         opener = self._openers.get(account, owner)
         if opener != owner:
             raise AccessDenied(f"the budget {account} is {opener}'s", layer="capability", remedy="open one of your own")
-        self.journal.append(Draft(by, account, JOINED, {"run": run}))
 
-    def _open(self, account: str, opened: Entry, spent: Mapping[str, Cost]) -> None:
-        self.budgets.open(account, _budget(opened))
-        self._openers[account] = opened.principal
+    def _open(self, account: str, opener: Principal, budget: Budget, spent: Mapping[str, Cost]) -> None:
+        self.budgets.open(account, budget, raised_by=RAISED_BY)
+        self._openers[account] = opener
         for run, cost in spent.items():
             if run in self.live:
                 self.budgets.adopt(run, account)
@@ -81,25 +103,23 @@ class Accounts:
                 self.budgets.restore(account, cost)
             self.launched.add(RunId(run))
 
-    async def _read(self, account: str) -> tuple[Entry | None, dict[str, Cost]]:
-        """How it was opened (None: never), and what was spent by whom."""
+    async def _read(self, account: str) -> tuple[Principal | None, Budget, dict[str, Cost]]:
+        """Who opened it (None: nobody), what it allows, and what was spent by whom."""
         await self.journal.flush()
-        opened: Entry | None = None
+        opener: Principal | None = None
+        budget = Budget()
         own, runs = Spending(), list[RunId]()
         for entry in await self._entries(account):
             payload = cast("Mapping[str, Any]", entry.payload or {})
             own.apply(entry.kind, payload)
-            if entry.kind == OPENED:
-                opened = opened or entry
+            if (entry.kind == OPENED and opener is None) or entry.kind == RAISED:
+                opener, budget = opener or entry.principal, replace(budget, **payload)
             elif entry.kind == JOINED and payload:
                 runs.append(RunId(payload["run"]))
-        if opened is None:
-            return None, {}
-        capped = any(
-            cap is not None for cap in _caps(_budget(opened)).values()
-        )  # Else nothing rests on what was spent.
+        # Nothing rests on what was spent, where it allows everything.
+        capped = any(cap is not None for cap in _caps(budget).values())
         spent = {run: await self._spent(run) if capped else NOTHING for run in runs}
-        return opened, {account: own.total, **spent}
+        return opener, budget, {account: own.total, **spent}
 
     async def _spent(self, run: RunId) -> Cost:
         try:
@@ -114,10 +134,6 @@ class Accounts:
             entries.extend(page)
             if len(page) < _PAGE:
                 return entries
-
-
-def _budget(opened: Entry) -> Budget:
-    return Budget(**cast("Mapping[str, Any]", opened.payload or {}))
 
 
 def _caps(budget: Budget) -> dict[str, int | None]:
