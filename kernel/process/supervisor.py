@@ -83,8 +83,8 @@ class Supervisor:
         `account` names a budget that pays for the run as well, where it was ever opened; `attached` are the
         files that the directive names.
 
-        Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant, or not the account), JournalDown;
-        AttachmentRefused, where no model that the run may ask takes a file of it.
+        Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant, or not the
+        account), JournalDown; AttachmentRefused, where no model that the run may ask takes a file of it.
         """
         run = new_run_id(self.dispatcher.clock.now_us())
         self.desk.provider_of(self._model(env))
