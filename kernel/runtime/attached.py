@@ -24,7 +24,7 @@ from kernel.ids import Digest
 from kernel.journal.appender import Reader
 from kernel.limits import ATTACHED_TEXT_BYTES_MAX, ATTACHMENTS_BYTES_MAX, ATTACHMENTS_MAX
 from kernel.ports.provider import Attachment, AttachmentRefused, Message
-from kernel.runtime.text import CHARS_PER_TOKEN, cut_chars
+from kernel.runtime.text import CHARS_PER_TOKEN, cut_chars, quoted
 
 NAME_CHARS_MAX: Final = 120
 IMAGE_TOKENS: Final = 1_600
@@ -125,8 +125,7 @@ def _shown(attachment: Attachment) -> Attachment:
     if modality_of(attachment) != "text":
         return attachment
     text = attachment.data.decode("utf-8-sig", errors="replace")
-    quoted = "\n".join(f"> {line}" for line in text.splitlines())
-    return Attachment("text/plain", f"{_LABEL}\n{quoted}".encode(), attachment.name)
+    return Attachment("text/plain", f"{_LABEL}\n{quoted(text)}".encode(), attachment.name)
 
 
 def tokens_of_attached(attachments: Iterable[Attachment]) -> int:

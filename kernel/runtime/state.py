@@ -26,6 +26,8 @@ from kernel.runtime.spending import Spending
 RunStatus: TypeAlias = Literal["running", "paused", "finished", "failed", "cancelled"]
 CallStatus: TypeAlias = Literal["waiting", "intended", "in_doubt", "done"]
 
+_OURS: Final = frozenset({"kernel", "budget"})
+"""Who says a `run.steered` that no person said."""
 TERMINAL: Final = frozenset({"finished", "failed", "cancelled"})
 
 
@@ -199,9 +201,11 @@ def _resumed(state: RunState, payload: JsonObject) -> None:
 
 def _steered(state: RunState, payload: JsonObject) -> None:
     text = str(payload["text"])
-    state.queued.append(text)
-    if not text.startswith(KERNEL_NOTE):
+    if payload.get("by") not in _OURS:
         state.replies_only = 0
+        if text.startswith(KERNEL_NOTE.strip()):
+            text = f"> {text}"  # A person's words are never taken for the kernel's, nor dropped as those are.
+    state.queued.append(text)
     if payload.get("hint"):
         state.hints += 1
         state.hinted_at = len(state.steps)

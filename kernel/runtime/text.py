@@ -39,6 +39,11 @@ def cut_bytes_end(text: str, bytes_max: int) -> str:
     return encoded[-bytes_max:].decode(errors="ignore")
 
 
+def quoted(text: str) -> str:
+    """Every line behind a mark, whichever character ends it: nothing of it can pass for words of ours."""
+    return "\n".join(f"> {line}" for line in text.splitlines())
+
+
 def summarize(text: str) -> str:
     """One line for a list: the text where it is short, else its first line, else that line cut."""
     trimmed = text.strip()

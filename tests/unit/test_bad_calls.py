@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kernel.journal import codec
@@ -115,6 +115,7 @@ _SIZES: Final = st.sampled_from([0, 1, 30, 1_000, 40_000, 300_000])
 
 @settings(max_examples=30, deadline=None)
 @given(_LETTERS, st.tuples(_SIZES, _SIZES, _SIZES, _SIZES), st.integers(0, REPLY_CALLS_MAX + 2))
+@example("\x01", (30, 30, 30, 300_000), REPLY_CALLS_MAX)
 def test_whatever_a_model_says_fits_an_entry(letter: str, sizes: tuple[int, int, int, int], count: int) -> None:
     """Any text, any calls, of any letters: what is kept can be stored, and no call becomes one without arguments."""
     text, identity, name, arguments = (letter * size for size in sizes)

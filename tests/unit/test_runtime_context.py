@@ -64,6 +64,46 @@ def test_goal_and_a_persons_words_survive_word_for_word() -> None:
     assert "> what was done" in kept[PREFIX].text
 
 
+def _results(number: int, count: int) -> list[Message]:
+    """One reply with several calls, and their results."""
+    calls = tuple(ToolCall(f"c{number}.{one}", "read", "{}") for one in range(count))
+    return [Message("assistant", "", calls), *(Message("tool", "y" * 90, call_id=one.id) for one in calls)]
+
+
+@given(
+    st.lists(st.one_of(st.integers(1, 4), st.sampled_from(["person", "hint"])), min_size=1, max_size=30),
+    st.integers(0, 3),
+    st.integers(60, 2_000),
+    st.integers(1, 3),
+)
+def test_nothing_that_counts_is_ever_lost(units: list[int | str], unanswered: int, window: int, times: int) -> None:
+    """Cut and cut again: goal, every word of a person (the newest above all), open calls and whole units stay."""
+    messages, said = [Message("system", "s"), Message("user", "the goal")], list[str]()
+    for number, unit in enumerate(units):
+        if isinstance(unit, int):
+            messages += _results(number, unit)
+        else:
+            text = f"{KERNEL_NOTE}hint {number}" if unit == "hint" else f"person says {number:03}"
+            said += [text] if unit == "person" else []
+            messages.append(Message("user", text))
+    if unanswered:  # Calls that wait for an approval: no result stands there yet.
+        messages.append(_results(99, unanswered)[0])
+    kept = messages
+    for _ in range(times):
+        cut = plan_cut(kept, window, force=True)
+        if cut is not None:
+            kept = compacted(kept, cut.end, "what was done")
+    assert kept[:PREFIX] == messages[:PREFIX]
+    told = "\n".join(message.text for message in kept if message.role == "user")
+    assert [one for one in said if one in told.split("\n")] == said
+    assert sorted(said, key=told.rindex) == said
+    assert kept[-1] == messages[-1] or messages[-1].text in told
+    asked = [call.id for message in kept for call in message.calls]
+    answered = [message.call_id for message in kept if message.role == "tool"]
+    open_calls = [call.id for call in messages[-1].calls] if unanswered else []
+    assert asked == [*answered, *open_calls]
+
+
 def test_a_second_compaction_keeps_the_first_summary() -> None:
     """Nothing that was told once is forgotten at the next cut."""
     first = compacted(_talk(20), 10, "the first half")
