@@ -86,19 +86,13 @@ def _act(_args: Args) -> tuple[Claim, ...]:
 @syscall("caps.list", ListArgs, claims=_look, effect=Effect.READ, offered=False)
 async def caps_list(call: Call, args: ListArgs) -> ToolResult:
     """List what a principal holds, or what everybody holds."""
-    table = call.services.get(CapabilityTable)
-    holders = (principal(args.holder),) if args.holder else table.holders()
-    return _told(table, [cap for holder in holders for cap in table.held(holder)])
+    return listing(call.services.get(CapabilityTable), args.holder)
 
 
 @syscall("caps.tree", TreeArgs, claims=_look, effect=Effect.READ, offered=False)
 async def caps_tree(call: Call, args: TreeArgs) -> ToolResult:
     """List capabilities with what was derived from each, parents before children."""
-    table = call.services.get(CapabilityTable)
-    if args.capability:
-        top = CapId(args.capability)
-        return _told(table, [table.get(top), *table.descendants(top)])
-    return _told(table, [cap for holder in table.holders() for cap in table.held(holder)])
+    return derivations(call.services.get(CapabilityTable), args.capability)
 
 
 @syscall("caps.grant", GrantArgs, claims=_act, effect=Effect.EXTERNAL, approval="auto", offered=False)
@@ -157,6 +151,20 @@ async def caps_delete(call: Call, args: DeleteArgs) -> ToolResult:
     _spare_root(table.get(CapId(args.capability)), call.principal, meant=args.root)
     await table.delete(CapId(args.capability), by=call.principal)
     return ToolResult(args.capability, {"deleted": args.capability})
+
+
+def listing(table: CapabilityTable, holder: str) -> ToolResult:
+    """What `caps.list` tells; empty for everybody. Raises: Invalid, where it is no principal."""
+    holders = (principal(holder),) if holder else table.holders()
+    return _told(table, [cap for one in holders for cap in table.held(one)])
+
+
+def derivations(table: CapabilityTable, capability: str) -> ToolResult:
+    """What `caps.tree` tells; empty for everything. Raises: NotFound."""
+    if not capability:
+        return listing(table, "")
+    top = CapId(capability)
+    return _told(table, [table.get(top), *table.descendants(top)])
 
 
 def _spare_root(cap: Capability, by: Principal, *, meant: bool) -> None:

@@ -14,6 +14,7 @@ from kernel.pattern import finds
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import PathClaim
 from kernel.tools.place import Place, digest_of
+from kernel.tools.text import sized
 
 
 class LookArgs(Args):
@@ -50,4 +51,4 @@ async def look(call: Call, args: LookArgs) -> ToolResult:
         found = found and finds(args.matches, held.content.decode(errors="replace"))
     size = len(held.content)
     data: JsonObject = {"kind": "file", "found": found, "bytes": size, "digest": digest_of(held.content)}
-    return ToolResult(f"{args.path}, {size} bytes, {'holds it' if found else 'does not hold it'}", data)
+    return ToolResult(f"{args.path}, {sized(size)}, {'holds it' if found else 'does not hold it'}", data)

@@ -24,6 +24,7 @@ from kernel.jsontypes import JsonObject
 from kernel.syscalls.declare import ToolResult
 from kernel.tools.hands import Hands
 from kernel.tools.place import Place, digest_of
+from kernel.tools.text import sized
 
 FILE: Final = "file"
 ChangeState: TypeAlias = Literal["applied", "pending", "foreign"]
@@ -149,7 +150,7 @@ def reversal(mark: JsonObject, pre_image: bytes | None) -> FileChange:
             f"{known.inner} already is as it was before" if again else f"{known.inner} was changed since",
             remedy="nothing is left to undo" if again else "undo the later change first, or restore it by hand",
         )
-    told = "removed: it did not exist before" if pre_image is None else f"restored, {len(pre_image)} bytes"
+    told = "removed: it did not exist before" if pre_image is None else f"restored, {sized(len(pre_image))}"
     result = ToolResult(f"{known.inner} {told}", {"path": known.inner, "before": known.after, "after": known.before})
     mode = known.mode if known.mode is not None else (held.mode if held else None)
     leave = known.dirs if pre_image is None else ()

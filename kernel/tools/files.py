@@ -22,7 +22,7 @@ from kernel.syscalls.declare import Args, Call, Change, Effect, ToolResult, sysc
 from kernel.syscalls.target import PathClaim
 from kernel.tools.change import file_change
 from kernel.tools.place import digest_of, target_place
-from kernel.tools.text import as_bytes, binary_kind, decode, page_of, printable
+from kernel.tools.text import as_bytes, binary_kind, decode, page_of, printable, sized
 
 LINES_DEFAULT: Final = 2_000
 LINES_MAX: Final = 20_000
@@ -50,7 +50,7 @@ async def read(call: Call, args: ReadArgs) -> ToolResult:
     data = {"path": target.inner, "bytes": len(held.content), "digest": digest_of(held.content)}
     kind = binary_kind(held.content)
     if kind is not None:
-        return ToolResult(f"{args.path} is {kind}, {len(held.content)} bytes: not shown as text", data)
+        return ToolResult(f"{args.path} is {kind}, {sized(len(held.content))}: not shown as text", data)
     text, clean = decode(held.content)
     if not text:
         return ToolResult(f"{args.path} is empty", data)
@@ -87,7 +87,7 @@ async def write(call: Call, args: WriteArgs) -> ToolResult | Change:
     if target.is_dir or not target.inner:
         raise Invalid(f"{args.path} is a directory", remedy="name a file in it")
     lines = content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
-    told = f"wrote {args.path}: {len(content)} bytes, {lines} line{'' if lines == 1 else 's'}"
+    told = f"wrote {args.path}: {sized(len(content))}, {lines} line{'' if lines == 1 else 's'}"
     return file_change(place, content, ToolResult(told, {"path": target.inner, "bytes": len(content)}))
 
 
@@ -108,7 +108,7 @@ async def ls(call: Call, args: LsArgs) -> ToolResult:
     if not target.is_dir:
         status = os.fstat(handle := open_target(target, os.O_RDONLY))
         os.close(handle)
-        return ToolResult(f"{args.path}  {status.st_size} bytes", {"path": target.inner, "entries": 1})
+        return ToolResult(f"{args.path}  {sized(status.st_size)}", {"path": target.inner, "entries": 1})
     handle = open_target(target, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(handle) as found:

@@ -82,6 +82,11 @@ def lines_of(text: str) -> list[str]:
     return [line + "\n" for line in ended] + ([rest] if rest else [])
 
 
+def sized(count: int) -> str:
+    """A number of bytes in words."""
+    return "1 byte" if count == 1 else f"{count} bytes"
+
+
 def clip_bytes(text: str, bytes_max: int) -> str:
     """The longest beginning of `text` that takes at most `bytes_max` bytes in UTF-8."""
     raw = text.encode("utf-8", errors="replace")

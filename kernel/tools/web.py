@@ -28,7 +28,7 @@ from kernel.gate.egress import Egress
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.target import UrlClaim, UrlTarget
 from kernel.tools.html import readable
-from kernel.tools.text import SHOWN_BYTES_MAX, binary_kind, clip_bytes, whole
+from kernel.tools.text import SHOWN_BYTES_MAX, binary_kind, clip_bytes, sized, whole
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -188,7 +188,7 @@ def page_text(fetched: Fetched) -> tuple[str, str]:
     is_text = fetched.content_type.startswith("text/") or re.search(r"json|xml|javascript|yaml", fetched.content_type)
     if kind is not None or not (is_text or not fetched.content_type):
         what = kind or fetched.content_type
-        return "", f"This is {what}, {len(fetched.body)} bytes: not shown as text."
+        return "", f"This is {what}, {sized(len(fetched.body))}: not shown as text."
     text = _decoded(fetched)
     if "html" in fetched.content_type or text[:1000].lstrip().lower().startswith(("<!doctype html", "<html")):
         page = readable(text, fetched.url)

@@ -15,6 +15,7 @@ from oxios.frame import colour_wanted, say
 if TYPE_CHECKING:
     from kernel.boot import Kernel
     from kernel.jsontypes import JsonValue
+    from oxios.looking import Looking
 
 NAME = "approvals"
 HELP = "list and answer what agents asked, and see what is allowed for always"
@@ -48,15 +49,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from oxios.session import run_kernel  # noqa: PLC0415 -- `oxios --help` needs no kernel
+    from oxios.looking import look  # noqa: PLC0415 -- `oxios --help` needs no kernel
+    from oxios.session import run_kernel  # noqa: PLC0415 -- as above
 
-    action = _ACTIONS[args.action or "list"]
-    return run_kernel(args, lambda kernel: action(kernel, args))
+    action = args.action or "list"
+    if action in _LOOKS:
+        return look(args, lambda looking: _LOOKS[action](looking, args))
+    return run_kernel(args, lambda kernel: _ACTIONS[action](kernel, args))
 
 
-async def _list(kernel: Kernel, args: argparse.Namespace) -> int:
+async def _list(looking: Looking, args: argparse.Namespace) -> int:
     pending = bool(getattr(args, "pending", False))
-    found = await _call(kernel, "approvals.list", {"pending_only": pending})
+    found = await looking.look("approvals.list", {"pending_only": pending})
     rows = cast("list[Fields]", found["approvals"])
     if not pending and not getattr(args, "all", False):
         rows = [row for row in rows if row["status"] in {"pending", "denied", "expired", "allowed"}]
@@ -71,8 +75,8 @@ async def _list(kernel: Kernel, args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-async def _show(kernel: Kernel, args: argparse.Namespace) -> int:
-    row = await _call(kernel, "approvals.show", {"approval": args.id})
+async def _show(looking: Looking, args: argparse.Namespace) -> int:
+    row = await looking.look("approvals.show", {"approval": _approval_id(args.id)})
     if args.json:
         print(json.dumps(row, ensure_ascii=False, indent=2))
         return Exit.OK
@@ -133,9 +137,8 @@ async def _forget(kernel: Kernel, args: argparse.Namespace) -> int:
     return Exit.OK
 
 
+_LOOKS: dict[str, Callable[[Looking, argparse.Namespace], Awaitable[int]]] = {"list": _list, "show": _show}
 _ACTIONS: dict[str, Callable[[Kernel, argparse.Namespace], Awaitable[int]]] = {
-    "list": _list,
-    "show": _show,
     "allow": _allow,
     "deny": _deny,
     "standing": _standing,
@@ -145,9 +148,16 @@ _ACTIONS: dict[str, Callable[[Kernel, argparse.Namespace], Awaitable[int]]] = {
 
 async def _call(kernel: Kernel, name: str, arguments: Mapping[str, JsonValue]) -> Fields:
     """Raises: NotFound, Conflict, AccessDenied: as the syscall."""
-    if "approval" in arguments and not str(arguments["approval"]).startswith("p"):
-        raise NotFound(f"{arguments['approval']!r} is no approval's id", remedy="see `oxios approvals list --all`")
+    if "approval" in arguments:
+        _approval_id(str(arguments["approval"]))
     return (await kernel.handle(kernel.operator).call(name, arguments)).data
+
+
+def _approval_id(text: str) -> str:
+    """Raises: NotFound, where it has not the form of one."""
+    if not text.startswith("p"):
+        raise NotFound(f"{text!r} is no approval's id", remedy="see `oxios approvals list --all`")
+    return text
 
 
 def _target(row: Fields) -> str:

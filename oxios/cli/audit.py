@@ -91,6 +91,9 @@ def _verify(args: argparse.Namespace) -> int:
             projectors=projectors(PROJECTORS),
         )
     except OxiosError as error:
+        if args.json:
+            told = {"code": error.code, "message": error.message, "remedy": error.remedy}
+            print(json.dumps({"good": None, "error": told}, ensure_ascii=False))
         say(f"could not verify: {error.explain()}")
         return Exit.USAGE
     if args.json:

@@ -15,6 +15,7 @@ from oxios.frame import say
 if TYPE_CHECKING:
     from kernel.boot import Kernel
     from kernel.jsontypes import JsonValue
+    from oxios.looking import Looking
 
 NAME = "caps"
 HELP = "see who may do what; grant it, narrow it, take it back"
@@ -66,34 +67,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from oxios.session import run_kernel  # noqa: PLC0415 -- `oxios --help` needs no kernel
+    from oxios.looking import look  # noqa: PLC0415 -- `oxios --help` needs no kernel
+    from oxios.session import run_kernel  # noqa: PLC0415 -- as above
 
-    act = _ACTIONS[args.action or "list"]
-    return run_kernel(args, lambda kernel: act(kernel, args))
+    action = args.action or "list"
+    if action in _LOOKS:
+        return look(args, lambda looking: _LOOKS[action](looking, args))
+    return run_kernel(args, lambda kernel: _ACTIONS[action](kernel, args))
 
 
-async def _list(kernel: Kernel, args: argparse.Namespace) -> int:
-    found = await _call(kernel, "caps.list", {"holder": getattr(args, "principal", "")})
+async def _list(looking: Looking, args: argparse.Namespace) -> int:
+    found = await looking.look("caps.list", {"holder": getattr(args, "principal", "")})
     caps = cast("list[Fields]", found["capabilities"])
     if args.json:
         _print_json(caps)
     elif not caps:
         say("nothing is held", args)
     else:
-        rows = [(cap["id"], cap["holder"], cap["rights"], cap["resource"], _bounds(kernel, cap)) for cap in caps]
+        rows = [(cap["id"], cap["holder"], cap["rights"], cap["resource"], _bounds(looking, cap)) for cap in caps]
         _print_table(("ID", "HOLDER", "RIGHTS", "RESOURCE", "BOUNDS AND ORIGIN"), rows)
     return Exit.OK
 
 
-async def _tree(kernel: Kernel, args: argparse.Namespace) -> int:
-    found = await _call(kernel, "caps.tree", {"capability": args.id})
+async def _tree(looking: Looking, args: argparse.Namespace) -> int:
+    found = await looking.look("caps.tree", {"capability": args.id})
     caps = cast("list[Fields]", found["capabilities"])
     if args.json:
         _print_json(_nested(caps))
     else:
         for depth, cap in _walk(caps):
             shown = f"{'  ' * depth}{cap['id']}  {cap['holder']}  {cap['rights']}  {cap['resource']}"
-            print(f"{shown}  {_bounds(kernel, cap)}".rstrip())
+            print(f"{shown}  {_bounds(looking, cap)}".rstrip())
     return Exit.OK
 
 
@@ -149,10 +153,10 @@ def _period(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
-def _bounds(kernel: Kernel, cap: Fields) -> str:
+def _bounds(looking: Looking, cap: Fields) -> str:
     parts: list[str] = []
     if cap["expires_us"] is not None:
-        left_s = max(0, (int(cap["expires_us"]) - kernel.clock.now_us()) // 1_000_000)
+        left_s = max(0, (int(cap["expires_us"]) - looking.clock.now_us()) // 1_000_000)
         parts.append(f"{left_s // 3_600}:{left_s // 60 % 60:02}:{left_s % 60:02} left")
     if cap["uses_left"] is not None:
         parts.append(f"{cap['uses_left']} uses left")
@@ -192,9 +196,8 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+_LOOKS: dict[str, Callable[[Looking, argparse.Namespace], Awaitable[int]]] = {"list": _list, "tree": _tree}
 _ACTIONS: dict[str, Callable[[Kernel, argparse.Namespace], Awaitable[int]]] = {
-    "list": _list,
-    "tree": _tree,
     "grant": _grant,
     "derive": _derive,
     "revoke": _revoke,

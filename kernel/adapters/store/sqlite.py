@@ -2,12 +2,14 @@
 
 Guarantees: write-ahead log with `synchronous=FULL`, so a commit that returned survives a power cut
 (as far as the disk keeps its word; with `normal` it survives only the death of the process);
-readers never wait for the writer. Erased contents are overwritten in the file (`secure_delete`), and the
-write-ahead log is emptied after them, at the latest when the last reader of that moment is gone.
+readers never wait for the writer, and read a journal that they may not write. Erased contents are
+overwritten in the file (`secure_delete`), and the write-ahead log is emptied after them, at the latest
+when the last reader of that moment is gone.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
@@ -29,8 +31,10 @@ _REMEDIES: Final = (
     ("locked", "another program holds the database; close it, and the journal recovers by itself"),
     ("readonly", "make the database file and its folder writable for the user that runs Oxios"),
     ("unable to open", "check that the home exists and belongs to the user that runs Oxios"),
-    ("disk I/O", "the disk fails: check `dmesg` and the free space"),
+    ("disk I/O", "the disk fails: check `dmesg`"),
 )
+_ROOM_BYTES_MIN: Final = 256 * 1024
+"""With less left on the disk, that is why SQLite cannot make its files beside the database."""
 
 
 _DAMAGE: Final = ("malformed", "not a database", "corrupt")
@@ -51,6 +55,7 @@ class SqliteStore:
         self._synchronous = synchronous
         self._lock_wait_s = lock_wait_s
         self._pages_max = pages_max
+        self._dialect = _Sqlite(path)
 
     @property
     def address(self) -> str:
@@ -59,7 +64,7 @@ class SqliteStore:
     def prepare(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path.touch(mode=0o600)
-        with SQLITE.failures("open the journal"), closing(self._connect()) as connection:
+        with self._dialect.failures("open the journal"), closing(self._connect()) as connection:
             found = _revision(connection)
             if found is None:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -72,7 +77,7 @@ class SqliteStore:
             migrate(f"sqlite:///{self._path}", self.address)
 
     def writer(self) -> StoreWriter:
-        with SQLITE.failures("open the journal"):
+        with self._dialect.failures("open the journal"):
             connection = self._connect()
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
@@ -80,22 +85,37 @@ class SqliteStore:
             if self._pages_max is not None:
                 connection.execute(f"PRAGMA max_page_count={self._pages_max:d}")
             revision.require(_revision(connection), self.address)
-        return SqlWriter(cast("Connection", connection), SQLITE)
+        return SqlWriter(cast("Connection", connection), self._dialect)
 
     def reader(self) -> StoreReader:
         if not self._path.is_file():
             revision.require(None, self.address)
-        with SQLITE.failures("open the journal"):
-            connection = self._connect()
+        with self._dialect.failures("open the journal"):
+            connection = self._connect(self._reading())
             connection.execute("PRAGMA query_only=ON")
             # A text whose bytes were altered must be readable, so that an audit can name its entry.
             connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
             revision.require(_revision(connection), self.address)
-        return SqlReader(cast("Connection", connection), SQLITE)
+        return SqlReader(cast("Connection", connection), self._dialect)
 
-    def _connect(self) -> sqlite3.Connection:
+    def _reading(self) -> str:
+        """How the file is opened for reading: one in a folder that may not be written is not touched."""
+        if os.access(self._path.parent, os.W_OK):
+            return ""
+        log, shared = (self._path.with_name(self._path.name + end) for end in ("-wal", "-shm"))
+        if not log.exists() or not log.stat().st_size:
+            return "?immutable=1"
+        if shared.exists():
+            return "?mode=ro"
+        raise JournalDown(
+            f"{self._path} was not closed in order, and its folder cannot be written",
+            remedy="copy the folder to a place that can be written, and name it with --home",
+        )
+
+    def _connect(self, how: str = "") -> sqlite3.Connection:
         return sqlite3.connect(
-            self._path,
+            f"{self._path.absolute().as_uri()}{how}" if how else self._path,
+            uri=bool(how),
             timeout=self._lock_wait_s,
             isolation_level=None,
             check_same_thread=False,
@@ -104,6 +124,9 @@ class SqliteStore:
 
 
 class _Sqlite:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
     mark = "?"
     begin = "BEGIN IMMEDIATE"
     begin_read = "BEGIN"
@@ -139,7 +162,17 @@ class _Sqlite:
                     remedy="the file is damaged: stop, keep it as evidence, and restore a backup",
                 ) from error
             remedy = next((remedy for word, remedy in _REMEDIES if word in text), "run `oxios doctor`")
-            raise JournalDown(f"could not {doing}: SQLite says {text!r}", remedy=remedy, retry_after_s=1.0) from error
+            cause = f"SQLite says {text!r}"
+            if "full" not in text and self._full():
+                cause, remedy = f"no space is left on the disk of {self._path} ({cause})", dict(_REMEDIES)["full"]
+            raise JournalDown(f"could not {doing}: {cause}", remedy=remedy, retry_after_s=1.0) from error
+
+    def _full(self) -> bool:
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize < _ROOM_BYTES_MIN
 
     def damages(self, connection: Connection) -> list[str]:
         found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)").fetchall()]
@@ -151,9 +184,6 @@ class _Sqlite:
         """
         connection.execute("INSERT INTO message_terms (message_terms) VALUES ('optimize')")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-SQLITE: Final = _Sqlite()
 
 
 def _revision(connection: sqlite3.Connection) -> str | None:
