@@ -49,6 +49,13 @@ class PasswordBook:
     def has(self, principal: Principal) -> bool:
         return self._file(principal).is_file()
 
+    def set_us(self, principal: Principal) -> int:
+        """When the password was set, in microseconds; 0 where there is none."""
+        try:
+            return self._file(principal).stat().st_mtime_ns // 1_000
+        except OSError:
+            return 0
+
     def deposit(self, password: str) -> str:
         """Leave a new password for the syscall that sets it; the ticket is good once.
 

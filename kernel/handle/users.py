@@ -102,7 +102,7 @@ async def users_change(call: Call, args: ChangeArgs) -> ToolResult:
     """Give a user another role: what the old one gave is taken, with the runs that stand on it."""
     desk, table = call.services.get(UserDesk), call.services.get(CapabilityTable)
     person = desk.find(args.name)
-    if person.role == args.role:
+    if person.role == args.role and any(cap.origin.startswith(ORIGIN) for cap in table.held(person.principal)):
         return ToolResult(f"{person.name} is a {person.role} already", person.json())
     workspace = person.workspace
     if args.role == "user" and not workspace:

@@ -196,6 +196,17 @@ async def test_a_removed_users_session_and_token_are_dead_at_once(tmp_path: Path
             assert (await program.get("/api/runs")).status_code == 401
 
 
+async def test_a_new_password_ends_the_sessions_of_before(tmp_path: Path) -> None:
+    """Whoever set it; those that are begun afterwards live."""
+    async with open_site(tmp_path) as site:
+        await site.act("users.create", name="bob")
+        before = await site.signed_in("bob")
+        assert await who(before) == "bob"
+        await site.set_password("bob")
+        assert await who(before) == ""
+        assert await who(await site.signed_in("bob")) == "bob"
+
+
 async def test_forged_cookies_open_nothing(tmp_path: Path) -> None:
     """Neither guesses, nor the hash from the file, nor what is far too long."""
     async with open_site(tmp_path) as site:

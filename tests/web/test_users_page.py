@@ -100,7 +100,11 @@ async def test_an_operator_adds_a_user_who_comes_in_and_sets_a_password(tmp_path
         assert (short.status_code, "12 to 256" in short.text) == (422, True)
         unlike = await post(bob, "/account/password", new=PASSWORD, again=PASSWORD + "x")
         assert "differ" in unlike.text
-        assert (await post(bob, "/account/password", new=PASSWORD, again=PASSWORD)).is_success
+        old = dict(bob.cookies)
+        set_now = await post(bob, "/account/password", new=PASSWORD, again=PASSWORD)
+        assert set_now.headers["location"] == "/account?ended=0"
+        assert dict(bob.cookies) != old
+        assert "The password is set" in (await bob.get(set_now.headers["location"])).text
         other = place.browser()
         answer = await other.post("/sign-in", data={"name": "bob", "password": PASSWORD})
         assert answer.status_code == 303
@@ -108,7 +112,7 @@ async def test_an_operator_adds_a_user_who_comes_in_and_sets_a_password(tmp_path
         assert (wrong.status_code, "present password" in wrong.text) == (403, True)
         assert (
             await post(bob, "/account/password", new=PASSWORD + "2", again=PASSWORD + "2", current=PASSWORD)
-        ).is_success
+        ).status_code == 303
         assert (await other.get("/account")).status_code == 303
         assert (await bob.get("/account")).status_code == 200
         await place.house.kernel.journal.flush()

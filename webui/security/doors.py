@@ -1,7 +1,8 @@
 """The doors: by link, by password, by token; and the way out.
 
 Guarantees: who comes in is a user now, in the role that the kernel has for them now; a sign-in makes a new
-session and ends the one that the browser brought, so a session that was planted is worth nothing. A wrong
+session and ends the one that the browser brought, so a session that was planted is worth nothing. A new
+password, whoever set it and wherever, ends the sessions that were begun before it. A wrong
 password, an unknown name and a user without a password are one answer, in about one time. Tries are bounded
 (`limits`). A token's last use is remembered here, in no entry.
 """
@@ -116,7 +117,8 @@ class Doors:
         session = self._sessions.find(secret)
         if session is None:
             return None
-        if not self._still(session.principal, session.begun_us):
+        stale = session.begun_us < self._kernel.passwords.set_us(session.principal)
+        if stale or not self._still(session.principal, session.begun_us):
             self._sessions.end(secret)
             return None
         return Visitor(self._user(session.principal), secret)
@@ -128,6 +130,14 @@ class Doors:
             return None
         self._used[token.id] = self._kernel.clock.now_us()
         return Visitor(self._user(token.owner, token.scopes))
+
+    def renew(self, secret: str) -> str:
+        """A new session's secret for the same user, in place of theirs: after a new password. Raises: NotFound."""
+        session = self._sessions.find(secret)
+        if session is None:
+            raise NotFound("there is no such session", remedy="sign in again")
+        self._sessions.end(secret)
+        return self._sessions.begin(session.principal)
 
     # Going out
 

@@ -11,15 +11,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from litestar import MediaType, Request, Response, get, post
-from litestar.datastructures import Cookie
 from litestar.response import Redirect
 
 from kernel.errors import AccessDenied
 from webui.forms import Form
+from webui.security.cookies import session_cookie
 from webui.security.doors import Doors
 from webui.security.guard import SIGN_IN, address_of
 from webui.security.limits import TooOften
-from webui.security.sessions import AGE_S
 
 NAV = None
 _BYTES_MAX: Final = 16 * 1024
@@ -52,7 +51,7 @@ async def come_in(request: Request[Any, Any, Any], data: Form) -> Response[Any]:
         return answer
     except AccessDenied as error:
         return _page(request, after, error.explain(), status=_TURNED_AWAY)
-    return Redirect(after, status_code=303, cookies=[_cookie(doors, secret, AGE_S)])
+    return Redirect(after, status_code=303, cookies=[session_cookie(doors, secret)])
 
 
 @post("/sign-out", include_in_schema=False)
@@ -64,7 +63,7 @@ async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
     if form.get("everywhere"):
         doors.sign_out_everywhere(request.state["user"].principal)
     headers = {"HX-Redirect": SIGN_IN} if "hx-request" in request.headers else {}
-    return Redirect(SIGN_IN, status_code=303, cookies=[_cookie(doors, "", 0)], headers=headers)
+    return Redirect(SIGN_IN, status_code=303, cookies=[session_cookie(doors, "")], headers=headers)
 
 
 def _page(request: Request[Any, Any, Any], after: str, wrong: str = "", status: int = 200) -> Response[Any]:
@@ -72,12 +71,6 @@ def _page(request: Request[Any, Any, Any], after: str, wrong: str = "", status: 
         "sign_in/sign_in.html", frame="bare_frame.html", title="Sign in", after=after, wrong=wrong
     )
     return Response(html, media_type=MediaType.HTML, status_code=status)
-
-
-def _cookie(doors: Doors, value: str, age_s: int) -> Cookie:
-    return Cookie(
-        doors.cookie, value=value, path="/", max_age=age_s, secure=doors.secure, httponly=True, samesite="strict"
-    )
 
 
 def _ours(after: str) -> str:

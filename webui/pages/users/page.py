@@ -21,6 +21,7 @@ from webui.desk import Desk
 from webui.faults import status_of
 from webui.forms import Form
 from webui.navigation import NavItem
+from webui.security.cookies import session_cookie
 from webui.security.guard import address_of
 from webui.view import page
 
@@ -106,15 +107,16 @@ async def revoke_token(desk: Desk, token: str) -> Response[Any]:
 
 
 @get("/account", include_in_schema=False)
-async def account(desk: Desk) -> Response[str]:
-    """Who one is here."""
-    return _account(desk)
+async def account(desk: Desk, ended: int | None = None) -> Response[str]:
+    """Who one is here; `ended` where a password was just set, with so many other sessions."""
+    done = "" if ended is None else f"The password is set; {ended} other sessions have ended."
+    return _account(desk, done=done)
 
 
 @post("/account/password", include_in_schema=False, opt=_ADMIN)
 async def own_password(request: Request[Any, Any, Any], desk: Desk, data: Form) -> Response[Any]:
     """Set one's own password."""
-    doors, principal = desk.house.doors, desk.user.principal
+    doors, principal, session = desk.house.doors, desk.user.principal, str(request.state.get("session", ""))
     try:
         if data.get("new", "") != data.get("again", ""):
             raise AccessDenied("the two new passwords differ", layer="sign-in", remedy="enter it twice alike")
@@ -122,8 +124,10 @@ async def own_password(request: Request[Any, Any, Any], desk: Desk, data: Form) 
         await desk.call("self.password", {"ticket": desk.kernel.passwords.deposit(data.get("new", ""))})
     except OxiosError as error:
         return _account(desk, wrong=error.explain(), status=status_of(error))
-    ended = doors.sign_out_everywhere(principal, but=str(request.state.get("session", "")))
-    return _account(desk, done=f"The password is set; {ended} other sessions have ended.")
+    ended = doors.sign_out_everywhere(principal, but=session)
+    # Drawn by the new session, whose token its forms carry.
+    renewed = [session_cookie(doors, doors.renew(session))] if session else []
+    return Redirect(f"/account?ended={ended}", status_code=303, cookies=renewed)
 
 
 async def _link(desk: Desk, name: str) -> str:
