@@ -8,13 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+POSTGRES = Path("/usr/lib/postgresql")
 PACKAGES = {
     "bubblewrap": ("commands of agents run inside it", lambda: shutil.which("bwrap")),
     "chromium": ("the pages are tested in it", lambda: shutil.which("chromium")),
-    "postgresql": (
-        "the journal's tests run on it too",
-        lambda: shutil.which("initdb") or next(Path("/usr/lib/postgresql").glob("*/bin/initdb"), None),
-    ),
+    "postgresql": ("the journal's tests run on it too", lambda: shutil.which("initdb") or any(POSTGRES.glob("*/bin"))),
+    "prometheus": ("the metrics are scraped by it", lambda: shutil.which("prometheus") and shutil.which("promtool")),
 }
 INSTALLERS = {"apt-get": "install -y", "dnf": "install -y", "zypper": "install", "pacman": "-S", "apk": "add"}
 
