@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kernel.jsontypes import JsonObject
 
 _LINE_CHARS: Final = 200
+_MICRO: Final = 1_000_000
 _PASSED: Final = {True: "passed", False: "not met", None: "not reviewed"}
 
 
@@ -148,6 +149,15 @@ async def _switch(args: argparse.Namespace, desk: SessionDesk, session: Session)
     return f"{session.id}: {', '.join(settled)}"
 
 
+async def _budget(args: argparse.Namespace, desk: SessionDesk, session: Session) -> str:
+    handle = desk.kernel.handle(desk.owner, run=session.id)
+    made = session.budget
+    await handle.call("budget.open", {"tokens_max": made.tokens_max, "micro_usd_max": made.micro_usd_max})
+    micro_usd = None if args.usd is None else round(args.usd * _MICRO)
+    raised = {"tokens_max": args.tokens, "calls_max": args.calls, "micro_usd_max": micro_usd}
+    return (await handle.call("budget.raise", raised)).text
+
+
 def _fork(args: argparse.Namespace) -> int:
     async def body(kernel: Kernel) -> int:
         desk = SessionDesk(kernel, kernel.operator)
@@ -266,5 +276,6 @@ VERBS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "delete": _acting(_delete, deleted=True),
     "rewind": _acting(_rewind),
     "switch": _acting(_switch),
+    "budget": _acting(_budget),
     "fork": _fork,
 }

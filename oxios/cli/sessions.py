@@ -7,7 +7,7 @@ import argparse
 from oxios.frame import at_least_one
 
 NAME = "sessions"
-HELP = "list, search, show, name, pin, archive, delete, fork, rewind, replay and switch sessions"
+HELP = "list, search, show, name, pin, archive, delete, fork, rewind, replay, switch and budget sessions"
 _UNDOES = {
     "pin": "list it where it belongs again",
     "archive": "list it again",
@@ -45,6 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     rewinding = _session_verb(verbs.add_parser("rewind", help="leave later turns out of the conversation"))
     rewinding.add_argument("turn", type=int, metavar="TURN", help="the last that is kept; 0 for none")
     _session_verb(verbs.add_parser("replay", help="go through it from the record: no model, no tool"))
+    budgeting = _session_verb(verbs.add_parser("budget", help="what it may spend; what it spent before counts"))
+    budgeting.add_argument("--tokens", type=at_least_one, metavar="N", help="model tokens")
+    budgeting.add_argument("--calls", type=at_least_one, metavar="N", help="tool calls")
+    budgeting.add_argument("--usd", type=float, metavar="X", help="US dollars")
     switching = _session_verb(verbs.add_parser("switch", help="what the next turn works with"))
     switching.add_argument("--model", metavar="PROVIDER/MODEL", help="the agent's model; default for the settings' own")
     switching.add_argument("--persona", metavar="NAME", help="the persona; none for no persona")

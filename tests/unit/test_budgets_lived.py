@@ -33,12 +33,16 @@ PRICED: Final = {
 """So that a token costs a micro-dollar."""
 _CAP: Final = 20_000
 _BIG: Final = Usage(input_tokens=40, output_tokens=8_000)
-_LOST: Final = Turn(error=ProviderDown("dropped", kind="timeout", retry_after_s=0))
+_LOST: Final = Turn(error=ProviderDown("dropped", kind="network", retry_after_s=0))
 _REFUSED: Final = Turn(error=Overloaded("busy", retry_after_s=0))
 
 
 def _ls(number: int, usage: Usage = _BIG) -> Turn:
     return replace(call("ls", path="./" * number), usage=usage)
+
+
+async def _payloads(world: World, run: RunId, kind: str) -> list[dict[str, Any]]:
+    return [dict(entry.payload or {}) for entry in await world.entries(run, kind)]
 
 
 async def _asked(provider: ScriptedProvider, times: int) -> None:
@@ -66,7 +70,7 @@ async def test_told_at_four_fifths_stopped_at_the_cap_and_gone_on_with_more(
     tmp_path: Path, cap: str, flag: str, shared: bool
 ) -> None:
     """Of a run's own budget and of one it shares; the note names the command that raises which."""
-    caps = {f"{cap}_max": _CAP}
+    caps: dict[str, Any] = {f"{cap}_max": _CAP}
     script = [_ls(1), _ls(2), _ls(3, Usage(3_500, 200)), _ls(4), say("done")]
     async with open_world(tmp_path, script, settings=PRICED) as world:
         if shared:
@@ -81,10 +85,10 @@ async def test_told_at_four_fifths_stopped_at_the_cap_and_gone_on_with_more(
         spent = state.spent.tokens if cap == "tokens" else state.spent.micro_usd
         assert _CAP * 0.8 <= spent <= _CAP
         if shared:
-            await _call(world, "budget.raise", **{f"{cap}_max": 100_000})
+            await _call(world, "budget.raise", ACCOUNT, **dict.fromkeys(caps, 100_000))
             await _call(world, "runs.resume", run=run)
         else:
-            await _call(world, "runs.resume", run=run, **{cap: 100_000})
+            await _call(world, "runs.resume", ACCOUNT, run=run, **{cap: 100_000})
         assert (await world.kernel.runs.wait(run)).status == "finished"
 
 
@@ -154,10 +158,10 @@ async def test_ledger_and_record_agree_on_every_kind_of_attempt(tmp_path: Path) 
         assert state.status == "finished", state.note
         used = world.kernel.supervisor.dispatcher.budgets.used(ACCOUNT)
         assert used == state.spent
-        failed = [entry.payload or {} for entry in await world.entries(state.run, "model.failed")]
+        failed = await _payloads(world, state.run, "model.failed")
         assert [one.get("tokens", 0) > 0 for one in failed] == [False, True]
-        reserved = [entry.payload or {} for entry in await world.entries(state.run, "model.reserved")]
-        replies = [entry.payload or {} for entry in await world.entries(state.run, "model.reply")]
+        reserved = await _payloads(world, state.run, "model.reserved")
+        replies = await _payloads(world, state.run, "model.reply")
         assert [one.get("tokens") for one in replies[:2]] == [reserved[1]["tokens"], reserved[3]["tokens"]]
         assert len(reserved) == len(failed) + len(replies) == 5
     async with open_world(tmp_path, [], settings=PRICED) as world:
@@ -194,7 +198,7 @@ async def test_a_stopped_request_counts_and_says_so(tmp_path: Path) -> None:
         run = await _start(world, Budget(), ACCOUNT)
         await _asked(provider, 1)
         state = await world.kernel.supervisor.cancel(run, by=OWNER)
-        (failed,) = [entry.payload or {} for entry in await world.entries(run, "model.failed")]
+        (failed,) = await _payloads(world, run, "model.failed")
         assert failed["class"] == "cancelled"
         assert failed["tokens"] == state.spent.tokens > 0
         assert world.kernel.supervisor.dispatcher.budgets.used(ACCOUNT) == state.spent
@@ -257,6 +261,28 @@ async def test_a_session_counts_its_failed_phases_and_its_runs_as_the_ledger_doe
         assert world.session.tokens == spent
         await world.kernel.supervisor.accounts.reopen(session)
         assert _ledger(world.kernel).used(session) == used
+
+
+async def test_asking_outside_a_run_records_each_attempt_and_takes_the_phase_s_route(tmp_path: Path) -> None:
+    """Failures, the model that stood in, and a route of the phase: as in a run, with one receipt an attempt."""
+    settings = {
+        "providers.scripted.base_url": "http://127.0.0.1:9/v1",
+        "routing.phases.assess": "scripted/small",
+        "routing.fallbacks": '["scripted/spare"]',
+    }
+    script = [_LOST, _LOST, _LOST, say("from the spare")]
+    arguments: dict[str, Any] = {"model": "scripted/model", "purpose": "assess"}
+    arguments["messages"] = [{"role": "user", "text": "hello"}]
+    async with open_cycle(tmp_path, script, settings=settings, budget=Budget(tokens_max=10**6)) as world:
+        handle = world.kernel.handle(OWNER, run=world.session.id)
+        await handle.call("budget.open", {"tokens_max": 10**6})
+        result = await handle.call("ask_model", arguments)
+        assert result.text == "from the spare"
+        asked = [request.model for request in world.provider.requests]
+        assert asked == ["small", "small", "small", "model"]
+        kinds = [entry.kind for entry in await world.entries() if entry.kind.startswith("model.")]
+        attempt = ["model.reserved", "model.failed"]
+        assert kinds == ["model.request", *attempt * 3, "model.fallback", "model.reserved", "model.reply"]
 
 
 def _ledger(kernel: Kernel) -> Any:
