@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from litestar import Request, Response, get
+from litestar.params import FromPath
 
 from kernel.errors import NotFound, Unavailable
 
@@ -101,7 +102,7 @@ def url(path: str) -> str:
 
 
 @get("/static/{file:path}", include_in_schema=False, sync_to_thread=False)
-def static_file(request: Request[Any, Any, Any], file: str) -> Response[bytes]:
+def static_file(request: Request[Any, Any, Any], file: FromPath[str]) -> Response[bytes]:
     """Raises: NotFound."""
     asset, ours = shelf().find(file.removeprefix("/"))
     packed = asset.compressible and "gzip" in request.headers.get("accept-encoding", "")

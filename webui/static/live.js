@@ -1,8 +1,8 @@
 // The one event stream of a page, and the pill that says how it is.
 //
-// The browser comes back by itself with the number of the last event it got. Where it cannot (the server said
-// no, or the page slept in the background, where it would keep one of the browser's few connections), every
-// topic is told once on return: a region that is drawn again has lost nothing.
+// Whenever it comes back (the server was away or said no, or the page slept in the background, where it would
+// keep one of the browser's few connections) every topic is told once: a region that is drawn again has lost
+// nothing.
 
 const AGAIN_MS = 2000;
 const SLEEP_MS = 60_000;
@@ -54,8 +54,8 @@ class Live extends EventTarget {
     };
     source.onerror = () => {
       show("lost");
-      if (source.readyState !== EventSource.CLOSED || this.#source !== source) return;
       this.#missed = true;
+      if (source.readyState !== EventSource.CLOSED || this.#source !== source) return;
       this.#timer = setTimeout(() => this.#connect(), AGAIN_MS);
     };
   }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from litestar import Response, get
+from litestar.params import FromQuery
 
 from kernel.errors import Invalid
 from kernel.persona import load_personas
@@ -49,7 +50,7 @@ COMMANDS: Final = (
 
 
 @get("/palette", include_in_schema=False)
-async def palette(desk: Desk, q: str = "") -> Response[str]:
+async def palette(desk: Desk, q: FromQuery[str] = "") -> Response[str]:
     q = q.strip()[:QUERY_CHARS_MAX]
     shown = [item for item in desk.house.views.navigation if not item.needs or desk.may(item.needs, "r")]
     pages = [Line(item.label, item.icon, item.path, note=item.keys) for item in shown]
