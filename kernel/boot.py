@@ -108,6 +108,10 @@ class Runs:
             }
             return RunId((await self.kernel.handle(owner).call("runs.start", arguments)).text)
 
+    def check(self, env: ExecEnv, *, owner: Principal, attached: Sequence[Attachment] = ()) -> None:
+        """Whether `start` would refuse it, as things stand. Raises: as `start`."""
+        self.kernel.supervisor.check(env, owner=owner, attached=attached)
+
     def live(self, run: RunId) -> bool:
         """Whether a process of this kernel carries it now."""
         return run in self.kernel.supervisor.live

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from kernel.errors import Conflict, Invalid, JournalDown, NotFound, OxiosError, QueueFull, Unavailable
 from kernel.ids import RunId
@@ -24,14 +24,13 @@ from kernel.persona import Persona, load_personas, pick
 from kernel.ports.provider import Attachment
 from kernel.runtime.attached import check_together, kept
 from kernel.runtime.text import cut_bytes
-from kernel.settings import Settings
 from ouroboros import session as words
 from ouroboros.assess import Assess, Clarify, Conversation, Task, numbered
 from ouroboros.crystallize import Crystallize, shown
 from ouroboros.evolve import Bounds, best, evolves
-from ouroboros.execute import Kernel as RunsKernel
+from ouroboros.execute import Kernel
 from ouroboros.judge import Judge
-from ouroboros.nodes import KernelModel, Node
+from ouroboros.nodes import KernelModel, Node, speaks
 from ouroboros.phases import Accepting, Assessing, Confirm, Decided, Evolving, Execute, Person, Reviewing, spent_of
 from ouroboros.review import needs_review
 from ouroboros.seed import GOAL_CHARS_MAX, SeedSpec
@@ -47,13 +46,6 @@ CONTEXT_CHARS_MAX: Final = 6_000
 RUNS_ON: Final = frozenset({"", "paused", "running"})
 """What a generation's status is until its run has ended."""
 _MICRO: Final = 1_000_000
-
-
-class Kernel(RunsKernel, Protocol):
-    """`kernel.boot.Kernel`, as far as the cycle needs it."""
-
-    @property
-    def settings(self) -> Settings: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +259,8 @@ class Cycle:
         routing = settings.routing
         of_persona = (persona.model if persona else "") or routing.personas.get(self.session.persona, "")
         name = routing.phases.get(phase) or self.session.model or of_persona or settings.model.default
-        provider = settings.providers.get(name.partition("/")[0])
-        speaks = provider is None or provider.kind != "embedded"
-        return KernelModel(self.kernel.handle(self.session.owner, run=self.session.id), name, speaks)
+        handle = self.kernel.handle(self.session.owner, run=self.session.id)
+        return KernelModel(handle, name, speaks(settings, name))
 
     def _persona(self) -> Persona | None:
         name = self.session.persona

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from kernel.clock import Clock
 from kernel.directive import Directive, ExecEnv, Mount
@@ -23,11 +23,16 @@ from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
 from kernel.persona import Persona
 from kernel.ports.provider import Attachment, Usage
+from kernel.settings import Settings
 from ouroboros.judge import Judge
+from ouroboros.nodes import KernelModel, speaks
 from ouroboros.review import Caller, Review, needs_review
 from ouroboros.seed import Seed
 from ouroboros.seedbook import SeedBook, record_seed
 from ouroboros.verdict import Verdict
+
+REVIEW_STREAM: Final = "v"
+"""With the rest of a run's id: the stream in which its judge is asked."""
 
 
 class RunOutcome(Protocol):
@@ -74,6 +79,8 @@ class Runs(Protocol):
         attached: Sequence[Attachment] = (),
     ) -> RunId: ...
 
+    def check(self, env: ExecEnv, *, owner: Principal, attached: Sequence[Attachment] = ()) -> None: ...
+
     def live(self, run: RunId) -> bool: ...
 
     async def wait(self, run: RunId) -> RunOutcome: ...
@@ -90,6 +97,8 @@ class Kernel(Protocol):
     def runs(self) -> Runs: ...
     @property
     def clock(self) -> Clock: ...
+    @property
+    def settings(self) -> Settings: ...
 
     def handle(self, principal: Principal, *, run: RunId | None = None, mounts: tuple[Mount, ...] = ()) -> Caller: ...
 
@@ -168,7 +177,9 @@ async def carry_out(
             on_start(run)
         relay.follow(run)
         state = await kernel.runs.wait(run)
-        verdict = await review(kernel, work.seed, run, state) if state.status == "finished" else None
+        verdict = None
+        if state.status == "finished":
+            verdict = await review(kernel, work.seed, run, state, judge_of(kernel, run, state))
     finally:
         end()
     return SeedResult(
@@ -187,7 +198,11 @@ async def carry_out(
 
 
 async def begin(kernel: Kernel, work: Commission) -> RunId:
-    """Record the seed, and start a run of it. Raises: what `Supervisor.start` raises; JournalDown."""
+    """Record the seed, and start a run of it. What would not start is refused before anything is recorded.
+
+    Raises: what `Supervisor.start` raises; JournalDown.
+    """
+    kernel.runs.check(work.env, owner=work.owner, attached=work.attached)
     if not await kernel.journal.rows("seeds", {"id": work.seed.id}, limit=1):
         await record_seed(kernel.journal, work.seed, work.owner, work.source)
     return await kernel.runs.start(
@@ -210,7 +225,19 @@ async def review_finished(kernel: Kernel, run: RunId) -> Verdict | None:
     state = await kernel.runs.state(run)
     if state.status != "finished" or state.verdict is not None or not state.seed:
         return None
-    return await review(kernel, await SeedBook(kernel.journal).find(state.seed), run, state)
+    seed = await SeedBook(kernel.journal).find(state.seed)
+    return await review(kernel, seed, run, state, judge_of(kernel, run, state))
+
+
+def judge_of(kernel: Kernel, run: RunId, state: RunOutcome) -> Judge:
+    """Who decides sentences of a run that no session reviews: the model routed to reviews, else the run's own.
+
+    It is asked in a stream of its own, named after the run, so that the run's stays its own state. Where
+    it cannot be asked, the sentences stay unjudged and say so.
+    """
+    name = kernel.settings.routing.phases.get("review") or state.model
+    stream = RunId(f"{REVIEW_STREAM}{run[1:]}")
+    return Judge(KernelModel(kernel.handle(state.owner, run=stream), name, speaks(kernel.settings, name)), lenient=True)
 
 
 async def asks_for_review(kernel: Kernel, run: RunId) -> bool:

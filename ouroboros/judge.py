@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kernel.errors import Invalid
+from kernel.errors import Invalid, JournalDown, OxiosError, QueueFull
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
 from ouroboros.nodes import Model, Question, ask_json, prompt, quoted, read_as
@@ -67,9 +67,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Judges by a model, where that is one."""
+    """Judges by a model, where that is one; `lenient` leaves unjudged what it cannot be asked about."""
 
     model: Model
+    lenient: bool = False
 
     async def findings(self, goal: str, criteria: Sequence[str], entries: Sequence[Entry]) -> tuple[Finding, ...]:
         """One finding a criterion, in order. Raises: OxiosError, where the model cannot be asked."""
@@ -84,6 +85,12 @@ class Judge:
         except Invalid as fault:
             note = f"the model's judgement could not be read: {fault.message}"
             return tuple(_unjudged(text, note) for text in criteria)
+        except (JournalDown, QueueFull):
+            raise
+        except OxiosError as error:
+            if not self.lenient:
+                raise
+            return tuple(_unjudged(text, f"the model could not be asked: {error.message}") for text in criteria)
 
 
 class _SaidFinding(BaseModel):

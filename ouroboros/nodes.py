@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from kernel.errors import Invalid
 from kernel.jsontypes import JsonObject, JsonValue
+from kernel.settings import Settings
 from kernel.syscalls.declare import ToolResult
 from ouroboros.schema import json_of
 
@@ -94,6 +95,12 @@ class Caller(Protocol):
     """A handle of the owner in the session's stream: `kernel.handle.handle.KernelHandle` is the one."""
 
     async def call(self, name: str, arguments: Mapping[str, JsonValue] | None = None) -> ToolResult: ...
+
+
+def speaks(settings: Settings, model: str) -> bool:
+    """Whether it is a language model; the embedded planner is none."""
+    provider = settings.providers.get(model.partition("/")[0])
+    return provider is None or provider.kind != "embedded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from kernel.ids import Principal
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.persona import load_personas, pick
 from kernel.settings.tree import ApprovalMode
-from ouroboros import cycle as cycles
+from ouroboros import execute
 from ouroboros import session as words
 from ouroboros.cycle import RESTORES, Cycle, TurnResult, check_message
 from ouroboros.session import Session, Turn
@@ -43,7 +43,7 @@ class Supervisor(Protocol):
     def desk(self) -> Models: ...
 
 
-class Kernel(cycles.Kernel, Protocol):
+class Kernel(execute.Kernel, Protocol):
     """`kernel.boot.Kernel`, as far as it is needed here."""
 
     @property

@@ -176,8 +176,28 @@ async def derive_grant(
 ) -> tuple[Capability, ...]:
     """Derive an agent's capabilities from its owner's, in one journal entry.
 
+    Raises: as `granted`, and what `CapabilityTable.derive_all` raises.
+    """
+    name, wanted = granted(
+        table, owner=owner, to=to, mounts=mounts, hint=hint, persona_role=persona_role, ceiling=ceiling
+    )
+    return await table.derive_all(wanted, by=owner, origin=f"grant {name}")
+
+
+def granted(
+    table: CapabilityTable,
+    *,
+    owner: Principal,
+    to: Principal,
+    mounts: Iterable[Mount],
+    hint: str,
+    persona_role: str,
+    ceiling: str,
+) -> tuple[str, list[Derivation]]:
+    """The grant's name, and what of it would be derived; changes nothing.
+
     Raises: Invalid (no such grant, a hint that cannot be read), AccessDenied (nothing of it is the
-    owner's to pass on), and what `CapabilityTable.derive_all` raises.
+    owner's to pass on).
     """
     places = tuple(mounts)
     most = instantiate(named(ceiling), places)
@@ -190,7 +210,7 @@ async def derive_grant(
             layer="capability",
             remedy="`oxios caps list` shows what is held; a hint can only take away from the grant of `run.grant`",
         )
-    return await table.derive_all(wanted, by=owner, origin=f"grant {asked.name}")
+    return asked.name, wanted
 
 
 def derivations(table: CapabilityTable, owner: Principal, to: Principal, items: list[Item]) -> list[Derivation]:

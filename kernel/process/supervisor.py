@@ -7,13 +7,13 @@ the owner's) and its capabilities go when its run ends; a run that a crash left 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from anyio.abc import TaskGroup
 
-from kernel.capability.grants import derive_grant
+from kernel.capability.grants import derive_grant, granted
 from kernel.capability.table import CapabilityTable
 from kernel.capability.token import Capability
 from kernel.directive import Budget, Directive, ExecEnv
@@ -87,9 +87,7 @@ class Supervisor:
         account), JournalDown; AttachmentRefused, where no model that the run may ask takes a file of it.
         """
         run = new_run_id(self.dispatcher.clock.now_us())
-        self.desk.provider_of(self._model(env))
-        if attached:
-            self.desk.admit(self._model(env), env.persona, attached)
+        self._admit(env, attached)
         held = await self._derive(run, env, owner)
         tools = tuple(item.name for item in self.dispatcher.table.offered() if within_reach(item, held))
         specs = self.dispatcher.table.tool_specs(tools)
@@ -109,6 +107,22 @@ class Supervisor:
             await self.accounts.join(account, run, owner=owner, by=agent(run))
         await self._begin(RunState(run), payload, attached=attached)
         return run
+
+    def check(self, env: ExecEnv, *, owner: Principal, attached: Sequence[Attachment] = ()) -> None:
+        """Whether a run could be started so, as things stand; changes nothing.
+
+        Raises: as `start`, for the model, the grant and the files.
+        """
+        self._admit(env, attached)
+        granted(
+            self.capabilities,
+            owner=owner,
+            to=agent(RunId("check")),
+            mounts=env.mounts,
+            hint=env.cspace_hint,
+            persona_role=env.persona_role,
+            ceiling=self.settings.run.grant,
+        )
 
     async def wait(self, run: RunId) -> RunState:
         """The state when the run stops being live; at once where it is not. Raises: NotFound."""
@@ -224,6 +238,11 @@ class Supervisor:
     def _tell(self, run: RunId) -> None:
         for listener in self.listeners:
             listener(run)
+
+    def _admit(self, env: ExecEnv, attached: Sequence[Attachment]) -> None:
+        self.desk.provider_of(self._model(env))
+        if attached:
+            self.desk.admit(self._model(env), env.persona, attached)
 
     async def _derive(self, run: RunId, env: ExecEnv, owner: Principal) -> tuple[Capability, ...]:
         """Derive the agent's cspace from its owner's."""
