@@ -101,7 +101,7 @@ class Room:
                     if idle.cancelled_caught and not self.viewers:
                         return
         except Lagged:
-            _log.warning("room_lagged", session=self.session.id)
+            _log.info("room_lagged", session=self.session.id)  # or the server ends; viewers come back
         finally:
             self.talk.watchers.remove(self._state_changed)
             rooms.leave(self)
