@@ -47,6 +47,8 @@ class RunOutcome(Protocol):
     @property
     def model(self) -> str: ...
     @property
+    def asked_model(self) -> str: ...
+    @property
     def turns(self) -> int: ...
     @property
     def usage(self) -> Usage: ...
@@ -235,7 +237,7 @@ def judge_of(kernel: Kernel, run: RunId, state: RunOutcome) -> Judge:
     It is asked in a stream of its own, named after the run, so that the run's stays its own state. Where
     it cannot be asked, the sentences stay unjudged and say so.
     """
-    name = kernel.settings.routing.phases.get("review") or state.model
+    name = kernel.settings.routing.phases.get("review") or state.asked_model
     stream = RunId(f"{REVIEW_STREAM}{run[1:]}")
     return Judge(KernelModel(kernel.handle(state.owner, run=stream), name, speaks(kernel.settings, name)), lenient=True)
 
