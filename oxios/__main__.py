@@ -61,7 +61,7 @@ def _run(arguments: list[str]) -> int:
         raise _unknown(rest[0])
     parser = build_parser({rest[0]: command})
     args = parser.parse_args(rest)
-    vars(args).update(vars(given), argv=arguments, whole_parser=lambda: build_parser(discover()))
+    vars(args).update(vars(given), argv=arguments, program=main, whole_parser=lambda: build_parser(discover()))
     overrides_of(args)  # a --set that cannot be read is told before anything is done
     with ExitStack() as args.ends:
         return int(command.run(args))

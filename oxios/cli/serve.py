@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from oxios.__main__ import main  # noqa: PLC0415 -- it finds commands, this one among them
     from oxios.server.notify import is_service  # noqa: PLC0415 -- as above
     from oxios.server.process import serve  # noqa: PLC0415 -- as above
 
@@ -59,7 +58,7 @@ def _serve(args: argparse.Namespace) -> int:
         sys.stdout.flush()
         say("(the link works once, for 15 minutes; Ctrl-C stops the server)", args)
 
-    code = serve(args, main, ready)
+    code = serve(args, args.program, ready)
     say("stopped", args)
     return code
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
 
 import anyio
 import anyio.from_thread
@@ -26,15 +26,29 @@ from oxios.server.terminal import Terminal
 from oxios.wire import Message
 
 if TYPE_CHECKING:
+    from kernel.boot import Kernel
     from kernel.gate.asker import Asker
     from kernel.settings import Settings
     from ouroboros.session import Session
     from oxios.seat import Body
-    from oxios.server.host import Host
+    from webui.conversations import Conversations
 
 OWN_SECTIONS: Final = ("cycle", "log", "persona", "server")
 """Sections of the settings that a command reads itself; those of the others are the kernel's."""
 SIGNALS_MAX: Final = 16
+
+
+class Carrier(Protocol):
+    """What of the server a command needs: `oxios.server.host.Host` is the one."""
+
+    @property
+    def kernel(self) -> Kernel: ...
+    @property
+    def talks(self) -> Conversations: ...
+
+    def settings_now(self) -> Settings:
+        """Those that a command would have which changes none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,7 @@ class _Input(io.TextIOWrapper):
 class Guest:
     """See `oxios.seat.Seat`."""
 
-    host: Host
+    host: Carrier
     hello: Hello
     outbox: Outbox
     terminal: Terminal

@@ -51,13 +51,16 @@ class Host:
     ) -> None:
         self.kernel = kernel
         self._tasks = tasks
-        self.settings_now = settings_now
+        self._settings_now = settings_now
         self._main = main
         self.talks = talks
         self._guests: set[Guest] = set()
         self._limiter = anyio.CapacityLimiter(COMMANDS_MAX)
         self._idle = anyio.Event()
         kernel.supervisor.listeners.append(_belongs)
+
+    def settings_now(self) -> Settings:
+        return self._settings_now()
 
     async def serve(self, listening: socket.socket) -> None:
         """Until cancelled: then no command comes in any more, and those under way go on."""

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Final, cast
 
 import anyio
+import httptools
 import uvicorn
 
 from kernel.errors import Unavailable
@@ -18,6 +19,7 @@ from kernel.errors import Unavailable
 if TYPE_CHECKING:
     from litestar import Litestar
     from uvicorn._types import ASGIApplication
+    from uvicorn.config import HTTPProtocolType
 
 GRACE_S: Final = 2
 KEEP_ALIVE_S: Final = 60
@@ -30,7 +32,7 @@ class HttpServer(uvicorn.Server):
     def __init__(self, app: Litestar, bound: socket.socket) -> None:
         config = uvicorn.Config(
             cast("ASGIApplication", app),
-            http="httptools",
+            http=cast("HTTPProtocolType", httptools.__name__),  # that parser or none: it is named to be there
             ws="none",
             lifespan="on",
             log_config=None,

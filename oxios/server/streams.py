@@ -47,7 +47,7 @@ class Routed(io.TextIOBase):
     def read(self, size: int | None = -1, /) -> str:
         return self._now().read(-1 if size is None else size)
 
-    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+    def readline(self, size: int = -1, /) -> str:
         return self._now().readline(size)
 
     def isatty(self) -> bool:

@@ -35,7 +35,8 @@ def test_systemd_finds_nothing_wrong(
     path = tmp_path / "oxios.service"
     path.write_text(_unit(capsys, which, "--port", "4201"))
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", which, str(path)], env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        ["systemd-analyze", "verify", "--man=no", which, str(path)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     told = [line for line in done.stderr.splitlines() if "oxios.service" in line]
