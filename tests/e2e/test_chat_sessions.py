@@ -90,6 +90,8 @@ def test_a_session_is_forked_rewound_switched_and_replayed(place: Place) -> None
     assert place.oxios("sessions", "switch", "first", "--persona", "dev").returncode == 0
     assert _shown(place, "first")["persona"] == "dev"
     assert place.oxios("sessions", "switch", "first", "--model", "nobody/x").returncode == 2
+    assert place.oxios("sessions", "budget", "first", "--tokens", "9").returncode == 0
+    assert place.oxios("sessions", "budget", "first").returncode == 2
     for name in ("first", "second"):
         replayed = place.oxios("sessions", "replay", name)
         assert replayed.returncode == 0, replayed.stdout
