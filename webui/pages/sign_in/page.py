@@ -29,10 +29,8 @@ _LATER: Final = 429
 
 @get(SIGN_IN, include_in_schema=False, opt={"public": True})
 async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
-    after = _ours(request.query_params.get("next", ""))
-    if request.state.get("user") is not None:
-        return Redirect(after, status_code=303)
-    return _page(request, after)
+    """For who is signed in, too: a browser that is sent on keeps the fragment, and a link may be another user's."""
+    return _page(request, _ours(request.query_params.get("next", "")))
 
 
 @post(SIGN_IN, include_in_schema=False, opt={"public": True, "body_bytes_max": _BYTES_MAX})
@@ -68,7 +66,12 @@ async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
 
 def _page(request: Request[Any, Any, Any], after: str, wrong: str = "", status: int = 200) -> Response[Any]:
     html = request.app.state.house.views.render(
-        "sign_in/sign_in.html", frame="bare_frame.html", title="Sign in", after=after, wrong=wrong
+        "sign_in/sign_in.html",
+        frame="bare_frame.html",
+        title="Sign in",
+        after=after,
+        wrong=wrong,
+        user=request.state.get("user"),
     )
     return Response(html, media_type=MediaType.HTML, status_code=status)
 
