@@ -20,7 +20,8 @@ class Novelty:
     stale_chars: int = 0
     """What these steps added to the conversation."""
     idle_compactions: int = 0
-    """Compactions since a step told what was never seen in this run."""
+    """Compactions since a step told what was never seen in this run, those of the request under way left out."""
+    _compactions: int = 0
     _fresh: set[int] = field(default_factory=set[int])
     _ever: set[int] = field(default_factory=set[int])
 
@@ -40,7 +41,12 @@ class Novelty:
     def compacted(self) -> None:
         """What was told before may be gone: hearing it again is news once more."""
         self._fresh.clear()
-        self.idle_compactions += 1
+        self._compactions += 1
+
+    def replied(self) -> None:
+        """A request is over. Only now its compaction counts: what decided that it is asked must decide so again."""
+        self.idle_compactions += self._compactions
+        self._compactions = 0
 
     def told(self) -> None:
         """The agent was told that it goes in circles: count from here."""

@@ -234,6 +234,7 @@ def _replied(state: RunState, payload: JsonObject) -> None:
         state.output = text
         return
     state.turns += 1
+    state.news.replied()
     calls = [
         CallState(CallId(item["call"]), item["id"], item["name"], item["arguments"])
         for item in cast("list[dict[str, str]]", payload.get("calls", []))

@@ -83,9 +83,12 @@ def test_reading_again_after_a_compaction_is_no_circle_but_compacting_again_and_
     news = _news(known)
     for _ in range(STUCK_COMPACTIONS - 1):
         news.compacted()
+        news.replied()
         _news(known, news)
         assert no_news(news) == ""
     news.compacted()
+    assert no_news(news) == "", "a request that was decided on is not decided on again while it is made"
+    news.replied()
     assert "cut" in no_news(news)
     _news([("never seen", True)], news)
     assert no_news(news) == ""
