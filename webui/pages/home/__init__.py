@@ -1,0 +1,1 @@
+"""Home: the machine at a glance."""

@@ -1,0 +1,1 @@
+"""Seeds: specifications, what descends from what, and how each run was judged."""
