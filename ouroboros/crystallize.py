@@ -12,9 +12,9 @@ Source: RFC-0013.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -128,6 +128,30 @@ def editable(spec: SeedSpec) -> tuple[str, str]:
 def edited(text: str, suffix: str) -> SeedSpec:
     """Raises: Invalid, with the line where it is known."""
     return parse_seed(text, "md" if suffix == ".md" else "json", "draft")
+
+
+def decided(draft: SeedSpec, decision: Mapping[str, object]) -> SeedSpec | None:
+    """What a decision makes of a draft; None where it is declined.
+
+    `choice` is confirm, decline or edit; an edit has the changed fields of the draft as `draft`, or the
+    whole as `text`, in the form of `suffix` (.md or .json), as `editable` gives it.
+    Raises: Invalid.
+    """
+    match decision:
+        case {"choice": "confirm"}:
+            return draft
+        case {"choice": "decline"}:
+            return None
+        case {"choice": "edit", "draft": Mapping()}:
+            changed = cast("Mapping[str, object]", decision["draft"])
+            return _spec(**{**draft.model_dump(mode="json"), **changed, "original_request": draft.original_request})
+        case {"choice": "edit", "text": str(text)}:
+            return edited(text, str(decision.get("suffix", ".md")))
+        case _:
+            raise Invalid(
+                "that decides nothing about the draft",
+                remedy="`choice` is confirm, decline, or edit with `draft` (fields) or `text` (and its `suffix`)",
+            )
 
 
 def shown(spec: SeedSpec) -> str:

@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Invalid
 from kernel.ports.provider import Attachment
+from ouroboros.crystallize import decided
 from ouroboros.cycle import Cycle, TurnResult
+from ouroboros.phases import Accepting, Person
 from ouroboros.seed import GOAL_CHARS_MAX
 from ouroboros.session import Session
 from oxios.attach import read_named
+from oxios.draft import TerminalPerson
 from oxios.exits import Exit
 from oxios.frame import read_stdin, say
+from oxios.keyboard import typed_here
 from oxios.paint import harmless
 from oxios.phases import PhaseView, phases_shown
 from oxios.seat import turn_of
 from oxios.session import run_kernel
+from oxios.sessions import waiting_draft
 from oxios.turns import exit_of_turn, open_session, read_context, tell_how_to_go_on
 
 if TYPE_CHECKING:
@@ -55,14 +60,18 @@ def one_turn(args: argparse.Namespace) -> int:
 
 async def _one_turn(args: argparse.Namespace, kernel: Kernel, message: str | None, context: str, under: _Under) -> int:
     started_s = kernel.clock.monotonic_s()
+    decision = _decision(args)
     attached = read_named(args.attach, kernel.settings.home)
     if attached and message is None:
         raise Invalid("files are attached to no message", remedy="give a message with --attach")
     session = under.session = await open_session(kernel, args)
-    cycle = Cycle(kernel, session)
+    cycle = Cycle(kernel, session, _person(args))
     async with phases_shown(kernel, args, session.id) as view:
         with turn_of(session):
-            result = await _turn(cycle, view, message, context, attached)
+            if decision is not None:
+                result = await cycle.decide(decided(waiting_draft(session), decision))
+            else:
+                result = await _turn(cycle, view, message, context, attached)
     code = exit_of_turn(result, strict=args.exit_code)
     duration_ms = round((kernel.clock.monotonic_s() - started_s) * 1000)
     _tell(args, result, code, duration_ms)
@@ -83,6 +92,28 @@ async def _turn(
     if resumed is None:
         raise Invalid(f"session {session.name or session.id} has nothing to go on with", remedy="give a message")
     return resumed
+
+
+def _person(args: argparse.Namespace) -> Person | None:
+    """Whoever is at the terminal decides about a specification; where nobody is, it is carried out as written."""
+    if args.hold:
+        return None
+    if args.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return Accepting()
+    _, lines = typed_here()
+    return TerminalPerson(lines, lines.next)
+
+
+def _decision(args: argparse.Namespace) -> dict[str, object] | None:
+    """What the flags decide about the draft that waits. Raises: Invalid, NotFound (the file)."""
+    if not (args.accept or args.decline or args.draft):
+        return None
+    if args.message is not None or not args.session:
+        raise Invalid("a decision is about a session's draft, without a message", remedy="oxios run --session NAME")
+    if args.draft:
+        suffix = ".json" if args.draft.endswith(".json") else ".md"
+        return {"choice": "edit", "text": read_context(args.draft), "suffix": suffix}
+    return {"choice": "confirm" if args.accept else "decline"}
 
 
 def turn_json(result: TurnResult, code: Exit, duration_ms: int) -> dict[str, JsonValue]:

@@ -140,7 +140,10 @@ def exit_of_turn(result: TurnResult, *, strict: bool) -> Exit:
 def tell_how_to_go_on(result: TurnResult, session: Session) -> None:
     """On stderr, where a turn did not end."""
     name = session.name or session.id
-    if result.status == "waiting":
+    if result.status == "waiting" and result.phase == "confirm":
+        say(f"decide with: oxios run --session {name!r} --accept, --decline or --draft FILE")
+        say(f"the draft to change: oxios sessions draft {name!r} > FILE")
+    elif result.status == "waiting":
         say(f"answer with: oxios run --session {name!r} ANSWER")
     elif result.status == "paused":
         say(f"paused: {result.note}\ntry: oxios run --session {name!r}")

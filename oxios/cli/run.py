@@ -23,6 +23,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--attach", metavar="FILE", action="append", default=[], help="an image, PDF or text to show the agent"
     )
+    parser.add_argument("--yes", action="store_true", help="carry a specification out as it was written, unasked")
+    parser.add_argument("--hold", action="store_true", help="leave a specification for a decision: exit 5")
+    decision = parser.add_mutually_exclusive_group()
+    decision.add_argument("--accept", action="store_true", help="carry out the session's draft that waits")
+    decision.add_argument("--decline", action="store_true", help="drop the session's draft that waits")
+    decision.add_argument("--draft", metavar="FILE", default="", help="carry it out as this file has it (.md or .json)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout at the end")
     parser.add_argument("--exit-code", action="store_true", help="exit 3 where criteria were not met")
 

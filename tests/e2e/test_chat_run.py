@@ -190,6 +190,24 @@ def test_the_whole_cycle_over_http(place: Place) -> None:
     assert "From the review of generation 0" in bodies[4]["messages"][0]["content"]
 
 
+def test_a_draft_waits_for_a_decision_over_processes(place: Place) -> None:
+    """Held, it is exit 5 and can be looked at; changed in a file it is carried out so; declined it is not."""
+    done, _ = _served([_json(SUBSTANTIAL), _json(DRAFT)], place, "greet", "--session", "d", "--hold", "--json")
+    told = _told(done)
+    assert (done.returncode, told["phase_reached"], told["agent_id"]) == (5, "confirm", None)
+    assert "--accept, --decline or --draft" in done.stderr
+    draft = place.oxios("sessions", "draft", "d").stdout
+    (place.work / "draft.md").write_text(draft.replace("a.txt", "b.txt"))
+    write = Answer(calls=(ScriptedCall("write", json.dumps({"path": "b.txt", "content": "hello"})),))
+    done, _ = _served([write, Answer(text="Done.")], place, "--session", "d", "--draft", "draft.md", "--json")
+    told = _told(done)
+    assert (told["response"], told["evaluation_passed"], (place.work / "b.txt").read_text()) == ("Done.", True, "hello")
+    assert "no draft" in place.oxios("run", "--session", "d", "--accept").stderr
+    _served([_json(SUBSTANTIAL), _json(DRAFT)], place, "greet", "--session", "d", "--hold")
+    dropped = place.oxios("run", "--session", "d", "--decline")
+    assert dropped.stdout == "Not carried out.\n"
+
+
 def test_questions_wait_for_their_answer_over_two_processes(place: Place) -> None:
     """A vague message is exit 5 with the questions as the response; the answer goes on with the same turn."""
     done, _ = _served([_json(VAGUE)], place, "fix it", "--session", "q", "--json", "--exit-code")

@@ -158,6 +158,36 @@ def test_a_draft_is_shown_edited_and_carried_out(place: Place) -> None:
         assert "b.txt says hello." in server.requests[2].body["messages"][0]["content"]
 
 
+def test_run_asks_about_a_draft_in_a_terminal(place: Place) -> None:
+    """`oxios run` shows it, takes it as the editor leaves it, and ends with the reply; no drops it."""
+    editor = place.work / "editor.sh"
+    editor.write_text('#!/bin/sh\nsed -i "s/a.txt/b.txt/" "$1"\n')
+    editor.chmod(0o755)
+    place.env["EDITOR"] = str(editor)
+    write = Answer(calls=(ScriptedCall("write", json.dumps({"path": "b.txt", "content": "hello"})),))
+    script: list[Reaction] = [
+        _json(SUBSTANTIAL),
+        _json(DRAFT),
+        write,
+        Answer(text="Done."),
+        _json(SUBSTANTIAL),
+        _json(DRAFT),
+    ]
+    with _served(place, script):
+        with in_terminal(["run", "make a greeting"], cwd=place.work, env=place.env) as run:
+            run.see("1. file contains: a.txt :: hello")
+            run.type("e\n")
+            run.see("Goal: b.txt says hello.")
+            run.type("y\n")
+            code, out = run.end()
+        assert (code, out) == (0, "Done.\n"), run.shown
+        with in_terminal(["run", "make a greeting", "--exit-code"], cwd=place.work, env=place.env) as run:
+            run.see("[e]dit")
+            run.type("n\n")
+            code, out = run.end()
+        assert (code, out) == (4, "Not carried out.\n"), run.shown
+
+
 def test_replies_stream_as_they_come_and_are_shown_once(place: Place) -> None:
     """From a pipe, each line is a message; stdout holds each reply whole, once."""
     script: list[Reaction] = [

@@ -8,7 +8,7 @@ import pytest
 from kernel.errors import Invalid
 from ouroboros.assess import Ask, Clarification, Round
 from ouroboros.criteria import parse_criterion
-from ouroboros.crystallize import Drafted, crystallize, editable, edited, shown, spec_json, verbatim
+from ouroboros.crystallize import Drafted, crystallize, decided, editable, edited, shown, spec_json, verbatim
 from ouroboros.nodes import prompt
 from ouroboros.seed import SeedSpec
 from tests.cycle_world import FakeModel
@@ -113,3 +113,39 @@ def test_the_forms_that_the_prompt_teaches_are_forms() -> None:
     taught = [line.split("`")[1] for line in prompt("crystallize").splitlines() if line.startswith("  - `")]
     assert len(taught) == 10
     assert all(parse_criterion(text.replace("PATTERN", "x")).executable for text in taught)
+
+
+@pytest.mark.parametrize(
+    ("decision", "goal"),
+    [
+        ({"choice": "confirm"}, "greet"),
+        ({"choice": "edit", "draft": {"goal": "wave"}}, "wave"),
+        ({"choice": "edit", "text": "---\n---\nsing\n"}, "sing"),
+        ({"choice": "edit", "text": '{"goal": "dance"}', "suffix": ".json"}, "dance"),
+    ],
+)
+def test_a_decision_is_data(decision: dict[str, object], goal: str) -> None:
+    """Confirmed, or edited by fields or as text; what was asked stays what was asked."""
+    draft = SeedSpec(goal="greet", criteria=("It is kind",), original_request="please greet")
+    spec = decided(draft, decision)
+    assert spec is not None
+    assert spec.goal == goal
+    if "draft" in decision:
+        assert (spec.criteria, spec.original_request) == (("It is kind",), "please greet")
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        {},
+        {"choice": "maybe"},
+        {"choice": "edit"},
+        {"choice": "edit", "draft": {"goal": ""}},
+        {"choice": "edit", "draft": {"x": 1}},
+    ],
+)
+def test_a_decision_that_is_none_is_refused(decision: dict[str, object]) -> None:
+    """Neither a choice nor a draft that would be one is taken for a yes; a decline is None."""
+    with pytest.raises(Invalid):
+        decided(SeedSpec(goal="greet"), decision)
+    assert decided(SeedSpec(goal="greet"), {"choice": "decline"}) is None
