@@ -74,6 +74,8 @@ async def ask_model(call: Call, args: AskArgs) -> ToolResult:
     """Ask a model once, in the caller's own stream; the reply is text, with what it would have called."""
     supervisor = call.services.get(Supervisor)
     outgoing = await _outgoing(call, args, supervisor)
+    if call.run is not None:
+        await supervisor.accounts.reopen(call.run)
     journal, stream = call.services.get(Appender), outgoing.stream
 
     def record(kind: str, payload: JsonObject) -> Awaitable[Entry]:

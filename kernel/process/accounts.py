@@ -40,6 +40,8 @@ class Accounts:
     live: Mapping[RunId, object]
     launched: set[RunId] = field(default_factory=set[RunId])
     _openers: dict[str, Principal] = field(default_factory=dict[str, Principal])
+    _never: set[str] = field(default_factory=set[str])
+    """Of which the record knows nothing, so that it is read for that once."""
 
     async def open(self, account: str, budget: Budget, *, by: Principal) -> bool:
         """Open it, as it was first opened or else with this budget; False where it is open.
@@ -51,6 +53,7 @@ class Accounts:
         if not await self.reopen(account):
             caps = {name: cap for name, cap in _caps(budget).items() if cap is not None}
             await self.journal.append(Draft(by, account, OPENED, caps))
+            self._never.discard(account)
             await self.reopen(account)
         return True
 
@@ -69,10 +72,11 @@ class Accounts:
 
     async def reopen(self, account: str) -> bool:
         """Open it as the record has it; whether it is open then, and was not before."""
-        while not self.budgets.is_open(account):
+        while account not in self._never and not self.budgets.is_open(account):
             before = set(self.live)
             opener, budget, spent = await self._read(account)
             if opener is None:
+                self._never.add(account)
                 return False
             if before == set(self.live) and not self.budgets.is_open(account):
                 self._open(account, opener, budget, spent)

@@ -14,7 +14,7 @@ import pytest
 from kernel.boot import Kernel, open_kernel
 from kernel.clock import SystemClock
 from kernel.directive import Budget, Directive, ExecEnv, Mount
-from kernel.errors import AccessDenied, Invalid, NotFound
+from kernel.errors import AccessDenied, BudgetExhausted, Invalid, NotFound
 from kernel.ids import RunId, user
 from kernel.ports.provider import ModelEvent, ModelRequest, Overloaded, ProviderDown, Usage
 from kernel.runtime.state import RunState
@@ -217,6 +217,18 @@ async def test_a_run_resumed_apart_from_its_session_still_draws_on_its_budget(tm
         assert state.spent.tokens > before.tokens
         assert budgets.used(ACCOUNT) == state.spent
         assert budgets.remaining(ACCOUNT).tokens_max == _CAP * 3 - state.spent.tokens
+
+
+async def test_a_question_after_a_restart_draws_on_what_is_left(tmp_path: Path) -> None:
+    """Nobody opened the session's budget in this life: asking does, and is refused where nothing is left."""
+    asked: dict[str, Any] = {"model": "scripted/model", "purpose": "assess"}
+    asked["messages"] = [{"role": "user", "text": "hello"}]
+    async with open_world(tmp_path, [replace(say("hi"), usage=_BIG)]) as world:
+        await _call(world, "budget.open", tokens_max=8_300)
+        await _call(world, "ask_model", **asked)
+    async with open_world(tmp_path, [say("never asked")]) as world:
+        with pytest.raises(BudgetExhausted, match="of s1 is 8300 tokens"):
+            await _call(world, "ask_model", **asked)
 
 
 async def test_a_live_run_is_put_under_an_account_that_opens_later(tmp_path: Path) -> None:
