@@ -185,7 +185,7 @@ def test_run_asks_about_a_draft_in_a_terminal(place: Place) -> None:
             run.see("[e]dit")
             run.type("n\n")
             code, out = run.end()
-        assert (code, out) == (4, "Not carried out.\n"), run.shown
+        assert (code, out) == (6, "Not carried out.\n"), run.shown
 
 
 def test_replies_stream_as_they_come_and_are_shown_once(place: Place) -> None:
