@@ -207,6 +207,33 @@ async def test_a_user_handles_their_own_runs_and_the_operator_everybodys(tmp_pat
         assert (await world.kernel.runs.wait(run)).status == "cancelled"
 
 
+async def test_approvals_are_their_owners_and_the_operators(tmp_path: Path) -> None:
+    """Another user finds none; a viewer sees it and answers nothing; its owner and the operator answer."""
+    script = [call("exec", command="true"), say("done")]
+    async with open_world(tmp_path, script * 2, settings={"approval.mode": "manual"}) as world:
+        place = (await add(world))["workspace"]
+        await add(world, "eve")
+        await add(world, "vic", "viewer")
+        for _ in range(2):
+            await world.kernel.runs.wait(await start(world, BOB, place))
+        one, other = [str(row["id"]) for row in (await act(world, BOB, "approvals.list"))["approvals"]]
+        assert (await act(world, EVE, "approvals.list"))["approvals"] == []
+        assert len((await act(world, user("vic"), "approvals.list"))["approvals"]) == 2
+        assert (await act(world, user("vic"), "approvals.show", approval=one))["owner"] == BOB
+        told: set[str] = set()
+        for name, arguments in (("approvals.show", {}), ("approvals.answer", {"choice": "once"})):
+            for approval in (one, "p00000000-0000000"):
+                with pytest.raises(NotFound) as caught:
+                    await act(world, EVE, name, approval=approval, **arguments)
+                told.add(caught.value.explain().replace(approval, "ID"))
+        assert len(told) == 1
+        with pytest.raises(AccessDenied):
+            await act(world, user("vic"), "approvals.answer", approval=one, choice="once")
+        for principal, approval in ((BOB, one), (OWNER, other)):
+            answered = await act(world, principal, "approvals.answer", approval=approval, choice="once")
+            assert (answered["status"], answered["answered_by"]) == ("allowed", principal)
+
+
 @pytest.mark.parametrize("name", ["", "-x", "x-", "Bob", "a/b", "..", "a b", "x" * 33, "bø"])
 async def test_names_that_could_be_taken_for_another_are_refused(tmp_path: Path, name: str) -> None:
     """Lower-case letters, digits and . _ - within; 32 at most."""
