@@ -16,7 +16,6 @@ from litestar.config.app import AppConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 from litestar_htmx import HTMXRequest
 
@@ -28,6 +27,7 @@ from webui.assets import static_file
 from webui.desk import Desk
 from webui.house import House
 from webui.navigation import NavItem, sort_key
+from webui.rest.once import Once
 from webui.security.guard import Guard
 from webui.security.headers import security_headers
 
@@ -54,8 +54,8 @@ def make_app(house: House) -> Litestar:
         before_send=[security_headers(secure=house.options.secure_cookies)],
         request_class=HTMXRequest,
         request_max_body_size=BODY_BYTES_MAX,
-        state=State({"house": house}),
-        openapi_config=OpenAPIConfig(title="Oxios", version="1", path="/api/schema"),
+        state=State({"house": house, "once": Once(house.kernel.clock)}),
+        openapi_config=None,  # `webui.api.schema` serves the document; its pages would load from elsewhere
         logging_config=None,
     )
     return Litestar.from_config(config)

@@ -91,15 +91,19 @@ class Desk:
         order: str = "",
         descending: bool = False,
         limit: int = 100,
+        after: tuple[Scalar, Scalar] | None = None,
     ) -> list[dict[str, Scalar]]:
-        """Rows of a projection that the user may see. Raises: NotFound, for a table that is not the user's to see."""
+        """Rows of a projection that the user may see, those after the row at `after` (order column, id).
+
+        Raises: NotFound, for a table that is not the user's to see.
+        """
         seen = dict(where or {})
         if not self.sees_all:
             column = _OWNER.get(table)
             if column is None:
                 raise NotFound(f"there is nothing of {table} to see", remedy="ask the operator")
             seen[column] = self.user.principal
-        return await self.kernel.journal.rows(table, seen, order=order, descending=descending, limit=limit)
+        return await self.kernel.journal.rows(table, seen, order=order, descending=descending, limit=limit, after=after)
 
     async def run(self, run: str) -> RunState:
         """Raises: NotFound."""

@@ -6,18 +6,14 @@ submitted it is gone, and a crash of the server leaves it to be resumed and revi
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from kernel.errors import OxiosError
-from kernel.handle.persona import active_persona
+from kernel.errors import Invalid, OxiosError
 from kernel.ids import RunId
 from kernel.log import get_logger
-from kernel.persona import load_personas, pick
 from ouroboros.execute import Commission, begin, review_finished
-from ouroboros.seed import Seed
+from ouroboros.seed import Seed, SeedSpec
 from ouroboros.seedfile import parse_seed
 from ouroboros.seedforms import sniff
-from ouroboros.workspace import Places, resolve_mounts
+from webui.beginning import mounts_of, persona_of
 from webui.desk import Desk
 
 _log = get_logger("seeds")
@@ -28,28 +24,31 @@ async def submit(
 ) -> tuple[Seed, RunId]:
     """A seed in TOML, JSON, Markdown, or only its goal; the run has begun when this returns.
 
-    Raises: Invalid (the seed, a mount), NotFound (model, persona), AccessDenied, JournalDown.
+    Raises: as `carry`; Invalid, where it is no seed.
     """
-    work = await _commission(desk, text, workspace=workspace, model=model, persona=persona)
+    spec = parse_seed(text, sniff(text), "the seed")
+    given = {key: value for key, value in {"model": model, "persona": persona}.items() if value}
+    return await carry(desk, spec.model_copy(update=given), workspace=workspace)
+
+
+async def carry(desk: Desk, spec: SeedSpec, *, workspace: str = "", approve: str = "") -> tuple[Seed, RunId]:
+    """Record the seed and begin its run, which is reviewed when it has finished.
+
+    Raises: Invalid (a mount, attachments), NotFound (model, persona), AccessDenied, JournalDown.
+    """
+    if spec.attachments:
+        raise Invalid("a seed that is sent here has no folder to attach files from", remedy="put them into a mount")
+    work = Commission(
+        seed=Seed.new(spec, desk.kernel.clock.now_us()),
+        owner=desk.user.principal,
+        mounts=mounts_of(desk, spec.mounts, workspace=workspace),
+        persona=await persona_of(desk, spec.persona),
+        approve=approve,
+        source=f"submitted by {desk.user.name}",
+    )
     run = await begin(desk.kernel, work)
     desk.house.tasks.start_soon(_review, desk, run)
     return work.seed, run
-
-
-async def _commission(desk: Desk, text: str, *, workspace: str, model: str, persona: str) -> Commission:
-    kernel, settings = desk.kernel, desk.kernel.settings
-    spec = parse_seed(text, sniff(text), "the seed")
-    given = {key: value for key, value in {"model": model, "persona": persona}.items() if value}
-    spec = spec.model_copy(update=given)
-    name = spec.persona or await active_persona(kernel.journal, settings.persona.default)
-    places = Places(cwd=desk.house.workspace(desk.user), user_home=Path.home(), kernel_home=settings.home)
-    return Commission(
-        seed=Seed.new(spec, kernel.clock.now_us()),
-        owner=desk.user.principal,
-        mounts=resolve_mounts(spec.mounts, places, directory=places.cwd, workspace=workspace),
-        persona=pick(load_personas(settings.home), name) if name else None,
-        source=f"submitted by {desk.user.name}",
-    )
 
 
 async def _review(desk: Desk, run: RunId) -> None:

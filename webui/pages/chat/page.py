@@ -6,23 +6,20 @@ once. Every session here is the user's own: another's is not found.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
 from litestar.params import Parameter
 from litestar.response import Redirect
 
-from kernel.directive import Budget
 from kernel.errors import Invalid
-from kernel.handle.persona import active_persona
 from kernel.ids import RunId
 from kernel.persona import load_personas
 from kernel.terms import asked_terms
 from ouroboros.session import Session
-from ouroboros.sessionbook import Making, SessionBook, create
-from ouroboros.workspace import Places, resolve_mounts
+from ouroboros.sessionbook import SessionBook
 from webui import sse
+from webui.beginning import Beginning, begin_session
 from webui.conversations import Said
 from webui.desk import Desk
 from webui.forms import Form, redirected
@@ -52,7 +49,10 @@ async def index(desk: Desk, q: str = "", part_: Annotated[str, Parameter(query="
 @post("/chat", include_in_schema=False)
 async def begin(desk: Desk, data: Form) -> Response[str]:
     """A new session, with its first message."""
-    session = await _make(desk, data)
+    wanted = Beginning(
+        model=data.get("model", ""), persona=data.get("persona", ""), workspace=data.get("workspace", "")
+    )
+    session = await begin_session(desk, wanted)
     if data.get("text", "").strip():
         await desk.house.conversations.of(session).say(Said(data["text"], key=data.get("key", "")))
     return redirected(f"/chat/{session.id}")
@@ -200,29 +200,6 @@ async def _sessions(desk: Desk, q: str, archived: str = "") -> list[dict[str, An
 async def _choices(desk: Desk) -> dict[str, Any]:
     personas = [one for one in load_personas(desk.kernel.settings.home).values() if one.enabled]
     return {"personas": personas, "models": models_offered(desk.kernel.settings)}
-
-
-async def _make(desk: Desk, data: dict[str, str]) -> Session:
-    settings = desk.kernel.settings
-    cycle = settings.cycle
-    persona = data.get("persona", "") or await active_persona(desk.kernel.journal, settings.persona.default)
-    if persona:
-        _check_persona(desk, persona)
-    money = None if cycle.session_usd_max is None else round(cycle.session_usd_max * 1_000_000)
-    places = Places(cwd=desk.house.workspace(desk.user), user_home=Path.home(), kernel_home=settings.home)
-    making = Making(
-        owner=desk.user.principal,
-        mounts=resolve_mounts((), places, directory=places.cwd, workspace=data.get("workspace", "")),
-        model=data.get("model", ""),
-        persona=persona,
-        budget=Budget(tokens_max=cycle.session_tokens_max, micro_usd_max=money),
-    )
-    return await create(desk.kernel.journal, making, desk.kernel.clock.now_us())
-
-
-def _check_persona(desk: Desk, name: str) -> None:
-    if name not in {one.id for one in load_personas(desk.kernel.settings.home).values() if one.enabled}:
-        raise Invalid(f"there is no persona {name!r}", remedy="the page of personas lists them")
 
 
 ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, answer, *acts.ROUTES]

@@ -6,34 +6,26 @@ the capability it rested on, as the journal has them. What changes a run is a sy
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Final
 
 from litestar import Response, get, post
 from litestar.params import Parameter
 
-from kernel.directive import Mount
-from kernel.handle.undo import undoable_mark
-from kernel.ids import Digest, RunId
-from kernel.journal.entry import Entry
+from kernel.ids import RunId
 from kernel.jsontypes import JsonValue
-from kernel.runtime.history import read_history
-from kernel.runtime.replay import replay, same_state
 from kernel.runtime.state import TERMINAL
-from kernel.tools.change import read_mark
 from ouroboros.seedbook import read_stream
+from webui import runs_view
 from webui.desk import Desk
 from webui.drawing import Drawing
 from webui.forms import Form, redirected
 from webui.navigation import NavItem
 from webui.pages.runs.inspect import compared, request_of, timeline_of
 from webui.record import of_run
-from webui.toolview import diff_lines
 from webui.view import page, part
 
 NAV = NavItem("Runs", "/runs", "activity", 30, keys="g r")
 RUNS_SHOWN: Final = 50
-STATUSES: Final = ("running", "paused", "interrupted", "finished", "failed", "cancelled")
 _MICRO: Final = 1_000_000
 
 Part = Annotated[str, Parameter(query="part")]
@@ -45,7 +37,7 @@ async def index(desk: Desk, status: str = "", seed: str = "", before: int = 0, p
     model: dict[str, Any] = {
         "rows": await _rows(desk, status, seed, before),
         "status": status,
-        "statuses": STATUSES,
+        "statuses": runs_view.STATUSES,
         "seed": seed,
     }
     if part_ == "list":
@@ -86,21 +78,14 @@ async def step(desk: Desk, run_id: str, number: int) -> Response[str]:
 @get("/runs/{run_id:str}/calls/{call:str}/diff", include_in_schema=False)
 async def diff(desk: Desk, run_id: str, call: str) -> Response[str]:
     """What a file change replaced, line by line, from the contents that were kept."""
-    await desk.run(run_id)
-    item = (await of_run(desk.kernel.journal, RunId(run_id))).page.call(call)
-    mark = item.mark if item is not None else {}
-    texts = [await _content(desk, mark.get(side)) for side in ("before", "after")]
-    return part(desk, "runs/diff.html", lines=diff_lines(*texts), path=item.target if item else "")
+    path, lines = await runs_view.diff_of(desk, run_id, call)
+    return part(desk, "runs/diff.html", lines=lines, path=path)
 
 
 @post("/runs/{run_id:str}/calls/{call:str}/undo", include_in_schema=False, status_code=200)
 async def undo(desk: Desk, run_id: str, call: str) -> dict[str, str]:
     """Put back what a file change replaced. Refused where the file changed since."""
-    await desk.run(run_id)
-    place = read_mark(await undoable_mark(desk.kernel.journal, call))
-    handle = desk.kernel.handle(desk.user.principal, mounts=(Mount(place.mount),))
-    result = await handle.call("undo", {"call": call, "path": f"{place.mount.rstrip('/')}/{place.inner}"})
-    return {"message": result.text}
+    return {"message": (await runs_view.undo(desk, run_id, call)).text}
 
 
 @post("/runs/{run_id:str}/cancel", include_in_schema=False, status_code=204)
@@ -144,21 +129,15 @@ async def fork(desk: Desk, run_id: str, data: Form) -> Response[str]:
 @post("/runs/{run_id:str}/replay", include_in_schema=False, status_code=200)
 async def replayed(desk: Desk, run_id: str) -> Response[str]:
     """Run the record again, with no model and no tool, and say whether it ends as it did."""
-    await desk.run(run_id)
-    history = await read_history(desk.kernel.journal, RunId(run_id))
-    if history.erased is not None:
-        raise history.lost(history.erased)
-    done = await replay(history.run, history.prefix, history.entries)
-    same = done.divergence is None and same_state(done.state, history.state())
-    return part(desk, "runs/replay.html", done=done, same=same)
+    again = await runs_view.replayed(desk, run_id)
+    return part(desk, "runs/replay.html", done=again.done, same=again.same)
 
 
 @get("/runs/{run_id:str}/export", include_in_schema=False)
 async def export(desk: Desk, run_id: str) -> Response[str]:
     """Every entry of the run, one JSON object a line."""
     await desk.run(run_id)
-    entries = await read_stream(desk.kernel.journal, RunId(run_id))
-    lines = "".join(json.dumps(_entry(entry), ensure_ascii=False) + "\n" for entry in entries)
+    lines = runs_view.lines_of(await read_stream(desk.kernel.journal, RunId(run_id)))
     named = {"Content-Disposition": f'attachment; filename="{run_id}.jsonl"'}
     return Response(lines, media_type="application/jsonl", headers=named)
 
@@ -173,37 +152,8 @@ async def compare(desk: Desk, run_id: str, other_id: str) -> Response[str]:
 
 
 async def _rows(desk: Desk, status: str, seed: str, before: int) -> list[dict[str, Any]]:
-    stored = "running" if status == "interrupted" else status
-    where = {key: value for key, value in {"status": stored, "seed": seed}.items() if value}
-    rows = await desk.rows(
-        "runs", where, order="started_us", descending=True, limit=1_000 if before else 2 * RUNS_SHOWN
-    )
-    shown: list[dict[str, Any]] = []
-    for row in rows:
-        live = desk.kernel.runs.live(RunId(str(row["id"])))
-        now = "interrupted" if row["status"] == "running" and not live else row["status"]
-        if (status and now != status) or (before and int(row["started_us"] or 0) >= before):
-            continue
-        shown.append({**row, "status": now})
-    return shown[:RUNS_SHOWN]
-
-
-async def _content(desk: Desk, digest: object) -> str:
-    if not isinstance(digest, str):
-        return ""
-    return (await desk.kernel.journal.blob(Digest(digest))).decode(errors="replace")
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "seq": entry.seq,
-        "time_us": entry.time_us,
-        "principal": entry.principal,
-        "stream": entry.stream,
-        "kind": entry.kind,
-        "digest": entry.digest,
-        "payload": entry.payload,
-    }
+    after = (before, "") if before else None
+    return list(await runs_view.listed(desk, status=status, seed=seed, after=after, limit=RUNS_SHOWN))
 
 
 ROUTES = [
