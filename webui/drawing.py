@@ -14,9 +14,9 @@ from kernel.errors import NotFound
 from kernel.ids import CapId, RunId
 from ouroboros.session import Session
 from webui.asker import WebAsker
+from webui.items import CallItem, Item
 from webui.templates import Views
 from webui.toolview import diff_lines
-from webui.transcript import CallItem, Item
 
 
 @dataclass(frozen=True, slots=True)

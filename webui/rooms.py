@@ -28,10 +28,11 @@ from webui import sse
 from webui.asker import WebAsker
 from webui.conversations import Conversation, Conversations
 from webui.drawing import Drawing
+from webui.items import CallItem, Item, StepItem
 from webui.record import of_session
 from webui.stream import Asked, Frame, Hub, Lagged, everything
 from webui.templates import Views
-from webui.transcript import CallItem, Item, StepItem, Transcript
+from webui.transcript import Transcript
 
 TURNS_SHOWN: Final = 20
 VIEWER_BYTES_MAX: Final = 8 * 1024 * 1024

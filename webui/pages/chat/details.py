@@ -8,8 +8,8 @@ from typing import Any
 from kernel.settings import Settings
 from ouroboros.session import Session
 from webui.desk import Desk
+from webui.items import CallItem, StepItem
 from webui.record import of_session
-from webui.transcript import CallItem, StepItem
 
 _TURNS_READ = 3
 

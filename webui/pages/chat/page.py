@@ -23,6 +23,7 @@ from webui.beginning import Beginning, begin_session
 from webui.conversations import Said
 from webui.desk import Desk
 from webui.forms import Form, redirected
+from webui.items import Item
 from webui.navigation import NavItem
 from webui.pages.chat import acts
 from webui.pages.chat.acts import talk_of
@@ -30,7 +31,6 @@ from webui.pages.chat.details import details_of, models_offered
 from webui.pages.chat.drafted import draft_of
 from webui.record import of_session
 from webui.rooms import TURNS_SHOWN, title_of
-from webui.transcript import Item
 from webui.view import page, part
 
 NAV = NavItem("Chat", "/chat", "message-square", 10, keys="g c")

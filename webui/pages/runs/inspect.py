@@ -11,7 +11,8 @@ from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from kernel.ports.provider import Message
 from kernel.runtime.state import RunState
-from webui.transcript import CallItem, StepItem, Transcript
+from webui.items import CallItem, StepItem
+from webui.transcript import Transcript
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ from kernel.journal.projection import Scalar
 from ouroboros.seedbook import SeedBook
 from webui.desk import Desk
 from webui.forms import Form, redirected
+from webui.items import VerdictItem
 from webui.navigation import NavItem
 from webui.record import of_run
 from webui.seeds import submit
-from webui.transcript import VerdictItem
 from webui.view import page, part
 
 NAV = NavItem("Seeds", "/seeds", "sprout", 20, keys="g s")
