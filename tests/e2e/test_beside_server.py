@@ -113,14 +113,16 @@ def test_an_approval_is_asked_at_the_terminal_of_the_command(place: Place) -> No
 
 def test_an_approval_answered_elsewhere_counts_and_leaves_the_terminal(place: Place) -> None:
     """While it is asked at the terminal it stands in the inbox; another's answer is the answer."""
-    words = ["seed", "submit", "run `echo x >> ran.log`", "--approve", "manual"]
+    words = ["seed", "submit", "run `echo x >> ran.log`\nrun `echo y >> ran.log`", "--approve", "manual"]
     with serving(place), in_terminal(words, cwd=place.work, env=place.env) as terminal:
         terminal.see(ASKED)
         waiting = json.loads(place.oxios("approvals", "list", "--pending", "--json").stdout)
         assert place.oxios("approvals", "allow", waiting[0]["id"]).returncode == 0
         terminal.see("no longer asked")
+        terminal.see(ASKED)  # the next question finds the terminal free
+        terminal.type("o")
         assert terminal.end()[0] == 0
-    assert (place.work / "ran.log").read_text() == "x\n"
+    assert (place.work / "ran.log").read_text() == "x\ny\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

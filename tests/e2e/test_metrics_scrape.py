@@ -28,8 +28,8 @@ def place(tmp_path: Path) -> Place:
     return made
 
 
-def _token(place: Place, scope: str) -> str:
-    done = place.oxios("tokens", "create", "for tests", "--scope", scope, "--json")
+def _token(place: Place, scope: str, *more: str) -> str:
+    done = place.oxios("tokens", "create", "for tests", "--scope", scope, "--json", *more)
     assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout)["token"])
 
@@ -40,12 +40,14 @@ def _free_port() -> int:
 
 
 def test_metrics_need_a_token_that_reads(place: Place) -> None:
-    """Nobody, a token for something else, a token made up: each is refused; one that reads is served."""
-    read, run = _token(place, "read"), _token(place, "run")
+    """Nobody, a token for something else, one made up, one of who sees their own alone: each is refused."""
+    assert place.oxios("users", "create", "alice").returncode == 0
+    read, run, own = _token(place, "read"), _token(place, "run"), _token(place, "read", "--user", "alice")
     with serving(place) as server:
         assert server.get("/metrics")[0] == 401
         assert server.get("/metrics", {"Authorization": "Bearer made-up"})[0] == 401
         assert server.get("/metrics", {"Authorization": f"Bearer {run}"})[0] == 403
+        assert server.get("/metrics", {"Authorization": f"Bearer {own}"})[0] == 403
         code, said = server.get("/metrics", {"Authorization": f"Bearer {read}"})
     assert (code, "oxios_journal_entries_total" in said) == (200, True)
 
