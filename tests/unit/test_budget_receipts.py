@@ -14,9 +14,11 @@ from kernel.errors import Conflict, NotFound
 from kernel.gate.budget import BudgetLedger
 from kernel.gate.decision import Denied
 from kernel.gate.request import Cost
+from kernel.ids import RunId
 from kernel.ports.provider import Attachment, Message, Price, ToolCall, ToolSpec
 from kernel.runtime.bound import ATTACHMENT_TOKENS, FRAME_TOKENS, PromptBound
 from kernel.runtime.spending import Spending
+from kernel.runtime.state import RunState
 from tests.unit.capability_world import HandClock
 
 _TALK = [Message("system", "be good"), Message("user", "日本語で答えて")]
@@ -137,3 +139,30 @@ def test_an_account_is_capped_by_its_own_caps_or_by_those_above(above: Budget, o
     ledger.open("run", own, "top")
     assert ledger.capped("run") is capped
     assert not ledger.capped("never opened")
+
+
+_STARTED: dict[str, Any] = {
+    "directive": {"goal": "g"}, "env": {"mounts": []}, "owner": "user:a", "grant": "worker", "system": "s", "user": "u",
+}  # fmt: skip
+
+
+_LIVES: list[tuple[list[tuple[str, dict[str, Any], int]], int]] = [
+    ([("run.paused", {"note": ""}, 100)], 100),
+    ([("run.paused", {"note": "", "active_us": 7}, 100)], 7),
+    ([("approval.asked", {}, 10), ("approval.answered", {}, 60), ("run.paused", {"note": ""}, 100)], 50),
+    ([("approval.asked", {}, 10), ("approval.answered", {}, 60), ("call.intent", {"call": "x"}, 100)], 50),
+    ([("approval.asked", {}, 10), ("run.steered", {"text": ""}, 90)], 10),
+    ([("approval.asked", {}, 10), ("approval.answered", {}, 9_000)], 10),
+]
+
+
+@pytest.mark.parametrize(("entries", "active_us"), _LIVES)
+def test_waiting_for_a_person_is_no_time_of_the_run(
+    entries: list[tuple[str, dict[str, Any], int]], active_us: int
+) -> None:
+    """However the life ended: paused, killed while it worked, or killed while it waited and answered later."""
+    state = RunState(RunId("r1"))
+    state.apply("run.started", _STARTED, 0)
+    for kind, payload, time_us in [*entries, ("run.resumed", {}, 10_000)]:
+        state.apply(kind, payload, time_us)
+    assert state.active_us == active_us
