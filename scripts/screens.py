@@ -1,109 +1,32 @@
-"""Photograph pages of a real server where real work was done: `python scripts/screens.py [--into FOLDER] [NAME …]`.
-
-Guarantees: nothing in a picture is made up: the embedded planner carries out a message in a temporary home, and each
-page is shown as that left it. Needs Chromium and the development dependencies.
-"""
+"""Photograph pages of a real server where work was done, those of the README by default; axe-core checks them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
 
 import anyio
-from playwright.async_api import Page
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.web.browser import Site, Theme, axe, live, open_browser, open_site  # noqa: E402 -- below the root
-
-IMAGES: Final = ROOT / "rfcs" / "images"
-WIDTH_PX: Final = 1360
-HEIGHT_PX: Final = 850
-MESSAGE: Final = (
-    'write "What this machine is, and how long it has been up." to notes/machine.md, '
-    "read notes/machine.md and run `uname -sr; uptime -p`"
-)
-Scene = Callable[[Page, Site, str], Awaitable[None]]
-
-
-async def chat(page: Page, site: Site, run: str) -> None:  # noqa: ARG001 -- a scene's form
-    await page.locator(".call-command .call-head").last.click()
-    await page.locator(".message-reply").last.scroll_into_view_if_needed()
-
-
-async def inspector(page: Page, site: Site, run: str) -> None:
-    await _go(page, f"{site.url}{run}")
-
-
-async def audit(page: Page, site: Site, run: str) -> None:  # noqa: ARG001 -- a scene's form
-    await _go(page, f"{site.url}/audit")
-    await page.get_by_role("button", name="Verify now").click()
-    await page.wait_for_selector("#verified .card")
-
-
-async def approvals(page: Page, site: Site, run: str) -> None:  # noqa: ARG001 -- a scene's form
-    await _go(page, f"{site.url}/approvals?all=true")
-
-
-async def style(page: Page, site: Site, run: str) -> None:  # noqa: ARG001 -- a scene's form
-    await _go(page, f"{site.url}/style")
-
-
-SCENES: Final[dict[str, Scene]] = {
-    "chat": chat,
-    "run": inspector,
-    "audit": audit,
-    "approvals": approvals,
-    "style": style,
-}
-SHOWN: Final[list[str]] = ["chat", "run", "audit"]
-"""Those that the README shows."""
-
-
-async def photograph(names: list[str], into: Path, theme: Theme) -> int:
-    """How many things axe-core found on the pages that were photographed."""
-    found = 0
-    with tempfile.TemporaryDirectory() as folder:
-        async with open_site(Path(folder)) as site, open_browser(site) as browser:
-            visitor = await browser.visitor(theme=theme, width=WIDTH_PX, height=HEIGHT_PX)
-            page = await visitor.sign_in(then="/chat/new")
-            await page.fill("#message", MESSAGE)
-            await page.keyboard.press("Enter")
-            await page.wait_for_selector(".message-reply")
-            talk = page.url
-            run = await page.locator('a.run-link[href^="/runs/"]').last.get_attribute("href") or ""
-            for name in names:
-                await _go(page, talk)
-                await SCENES[name](page, site, run)
-                await page.screenshot(path=into / f"{name}.png")
-                for line in await axe(page):
-                    print(f"{name}: {line}", file=sys.stderr)
-                    found += 1
-    return found
-
-
-async def _go(page: Page, url: str) -> None:
-    await page.goto(url)
-    await live(page)
-    await page.wait_for_selector("#facts-bar a")
+from tests.web.scenes import SCENES, SHOWN, photograph  # noqa: E402 -- below the root
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCENES)}")
-    parser.add_argument("--into", type=Path, default=IMAGES)
+    parser.add_argument("--into", type=Path, default=ROOT / "rfcs" / "images")
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in SCENES]
     if unknown:
         parser.error(f"there is no scene {unknown[0]!r}: choose of {', '.join(SCENES)}")
     options.into.mkdir(parents=True, exist_ok=True)
-    return min(1, anyio.run(photograph, options.names or SHOWN, options.into, options.theme))
+    found = anyio.run(photograph, options.names or SHOWN, options.into, options.theme)
+    print("\n".join(found), file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

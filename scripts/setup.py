@@ -11,14 +11,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-ASSETS = ("webui/package.json", "webui/package-lock.json", "scripts/hatch_build.py")
-"""What decides which assets the installation puts in place."""
 
 
 def main(*, dev: bool) -> int:
-    project = (ROOT / "pyproject.toml").read_bytes()
-    assets = b"".join((ROOT / name).read_bytes() for name in ASSETS)
-    digest = hashlib.sha256(project + assets + sys.version.encode()).hexdigest()
+    project = ROOT / "pyproject.toml"
+    decides = [project, ROOT / "webui" / "vendoring.py", *sorted((ROOT / "webui").glob("package*.json"))]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in decides) + sys.version.encode()).hexdigest()
     stamps = [VENV / f"stamp-{name}" for name in (("dev",) if dev else ("dev", "run"))]
     if any(stamp.exists() and stamp.read_text() == digest for stamp in stamps):
         return 0
@@ -29,7 +27,7 @@ def main(*, dev: bool) -> int:
     except subprocess.CalledProcessError:
         print("This Python cannot make environments; on Debian: apt-get install python3-venv", file=sys.stderr)
         return 1
-    wanted = ["-e", str(ROOT), *(tomllib.loads(project.decode())["dependency-groups"]["dev"] if dev else ())]
+    wanted = ["-e", str(ROOT), *(tomllib.loads(project.read_text())["dependency-groups"]["dev"] if dev else ())]
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q", "install"]
     done = subprocess.run([*pip, *wanted], check=False)
     if done.returncode == 0:

@@ -5,7 +5,7 @@ the version of all files together, so a browser keeps it for good and a new rele
 browser that takes gzip gets it, compressed once. Scripts that import each other stay in one version,
 since they do it by relative addresses. Any other address of a file is asked about again each time.
 
-What third parties wrote is put there when the package is built: scripts/hatch_build.py.
+What third parties wrote is put there when the package is built: webui/vendoring.py.
 """
 
 from __future__ import annotations

