@@ -47,7 +47,7 @@ class Views:
                 "pretty": pretty,
             }
         )
-        self._environment.globals["static"] = assets.url
+        self._environment.globals.update({"static": assets.url})
         self.navigation: tuple[NavItem, ...] = ()
         """Set once, when the pages were found."""
 
