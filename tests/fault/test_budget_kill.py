@@ -82,7 +82,7 @@ def test_no_kill_lie_or_failure_takes_an_account_over_its_cap(tmp_path: Path, se
             assert micro_usd <= (cap.micro_usd_max or 0), name
             assert billed.get(name, (0, 0)) <= (tokens, micro_usd), name
             assert billed.get(name, (0, 0))[1] <= micro_usd, name
-    assert killed >= KILLS - 1
+    assert killed >= KILLS // 2
     assert len(recorded) == AGENTS + 4
     shared = [micro_usd for name, (_, micro_usd) in recorded.items() if name.startswith("s")]
     assert max(shared) > (SHARED_CAP.micro_usd_max or 0) * 0.9, "no account came near its cap: nothing was shown"
