@@ -13,8 +13,9 @@ import argparse
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -29,6 +30,7 @@ from ouroboros.cycle import Cycle, TurnResult
 from ouroboros.phases import Accepting
 from ouroboros.session import OPEN, Session
 from ouroboros.sessionbook import record
+from ouroboros.sessiondesk import SessionDesk
 from oxios.attach import read_named
 from oxios.chatwords import Chatting, obey
 from oxios.draft import TerminalPerson
@@ -40,7 +42,7 @@ from oxios.seat import heard_here, shared, turn_of
 from oxios.session import run_kernel
 from oxios.signals import let_go_of_the_terminal, received_signals
 from oxios.talk import Talk
-from oxios.turns import change_session, new_session, open_session
+from oxios.turns import new_session, open_session
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
@@ -123,7 +125,7 @@ class Chat(Chatting):
 
     async def enter(self, session: Session) -> None:
         """Talk in this session from now on, and go on with a turn that was interrupted in it."""
-        self._refuse_while_busy("another session can be entered")
+        self.refuse_while_busy("another session can be entered")
         self.session = session = shared(session)
         self._talk.enter(session.id)
         interactive = self._lines.interactive
@@ -139,15 +141,13 @@ class Chat(Chatting):
             await self._begin(None)
 
     async def begin_new(self, name: str) -> None:
-        self._refuse_while_busy("another session can be begun")
+        self.refuse_while_busy("another session can be begun")
         self._args.session = ""
         await self.enter(await new_session(self.kernel, self._args, name=name))
 
-    async def change(self, **changes: str) -> None:
-        await change_session(self.kernel, self.session, changes)
-
-    async def rename(self, name: str) -> None:
-        await record(self.kernel.journal, self.session, words.RENAMED, {"name": name})
+    @property
+    def desk(self) -> SessionDesk:
+        return SessionDesk(self.kernel, self.kernel.operator)
 
     def attach(self, name: str) -> None:
         """Show a file with the next message; `none` drops those that wait. Raises: as `read_named`."""
@@ -206,22 +206,25 @@ class Chat(Chatting):
             say(f"error: {error.message}" + (f"\ntry: {error.remedy}" if error.remedy else ""))
 
     async def _begin(self, message: str | None) -> None:
+        if message is None:
+            await self.carry(self.cycle.resume)
+        else:
+            files, self._files = self._files, ()
+            await self.carry(partial(self.cycle.run, message, attached=files))
+
+    async def carry(self, going: Callable[[], Awaitable[TurnResult | None]]) -> None:
+        """Carry a turn out beside what is typed. Raises: Conflict, while one is under way."""
+        self.refuse_while_busy("this can be done")
         self._turn_ended = anyio.Event()
         self._turn = anyio.CancelScope()
-        files: tuple[Attachment, ...] = ()
-        if message is not None:
-            files, self._files = self._files, ()
-        self._tasks.start_soon(self._run_turn, self._turn, message, files)
+        self._tasks.start_soon(self._run_turn, self._turn, going)
         if not self._lines.interactive:
             await self._turn_ended.wait()
 
-    async def _run_turn(
-        self, scope: anyio.CancelScope, message: str | None, files: tuple[Attachment, ...] = ()
-    ) -> None:
+    async def _run_turn(self, scope: anyio.CancelScope, going: Callable[[], Awaitable[TurnResult | None]]) -> None:
         try:
             with scope, turn_of(self.session):
-                going = self.cycle.resume() if message is None else self.cycle.run(message, attached=files)
-                result = await going
+                result = await going()
                 if result is not None:
                     self._tell(result)
         except JournalDown:
@@ -276,7 +279,8 @@ class Chat(Chatting):
             sys.stderr.write("> ")
             sys.stderr.flush()
 
-    def _refuse_while_busy(self, what: str) -> None:
+    def refuse_while_busy(self, what: str) -> None:
+        """Raises: Conflict."""
         if self.busy:
             raise Conflict(f"a turn is under way; {what} after it", remedy="/stop ends it")
 

@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kernel.errors import NotFound
-from kernel.persona import load_personas, pick
+from kernel.errors import Invalid, NotFound
+from ouroboros.cycle import Cycle, TurnResult
 from ouroboros.session import Session
 from ouroboros.sessionbook import SessionBook, check_name
+from ouroboros.sessiondesk import SessionDesk
 from oxios.frame import say
 from oxios.paint import one_line
 
@@ -30,14 +31,18 @@ class Chatting(Protocol):
 
     kernel: Kernel
     session: Session
+    cycle: Cycle
+
+    @property
+    def desk(self) -> SessionDesk: ...
 
     async def enter(self, session: Session) -> None: ...
 
     async def begin_new(self, name: str) -> None: ...
 
-    async def change(self, **changes: str) -> None: ...
+    async def carry(self, going: Callable[[], Awaitable[TurnResult | None]]) -> None: ...
 
-    async def rename(self, name: str) -> None: ...
+    def refuse_while_busy(self, what: str) -> None: ...
 
     def attach(self, name: str) -> None: ...
 
@@ -85,22 +90,52 @@ async def _switch(chat: Chatting, rest: str) -> None:
 
 
 async def _rename(chat: Chatting, rest: str) -> None:
-    check_name(rest)
-    await chat.rename(rest)
+    await chat.desk.rename(chat.session, rest)
+
+
+async def _pin(chat: Chatting, _rest: str) -> None:
+    await chat.desk.pin(chat.session, pinned=not chat.session.pinned)
+    say("pinned: it stands first in the list" if chat.session.pinned else "not pinned any more")
+
+
+async def _fork(chat: Chatting, rest: str) -> None:
+    chat.refuse_while_busy("it can be forked")
+    await chat.enter(await chat.desk.fork(chat.session, _number(rest)[0] if rest else None))
+
+
+async def _rewind(chat: Chatting, rest: str) -> None:
+    chat.refuse_while_busy("it can be rewound")
+    turn, _ = _number(rest)
+    await chat.desk.rewind(chat.session, turn)
+    say(f"goes on after turn {turn}; files are as later turns left them")
+
+
+async def _edit(chat: Chatting, rest: str) -> None:
+    turn, message = _number(rest)
+    await chat.carry(lambda: chat.desk.edit(chat.cycle, turn, message))
+
+
+async def _retry(chat: Chatting, _rest: str) -> None:
+    await chat.carry(chat.cycle.retry)
+
+
+def _number(rest: str) -> tuple[int, str]:
+    """A turn's number, and what follows it. Raises: Invalid."""
+    first, _, more = rest.partition(" ")
+    if not first.isascii() or not first.isdigit():
+        raise Invalid(f"{first!r} is no turn's number", remedy="turns are numbered from 1")
+    return int(first), more.strip()
 
 
 async def _persona(chat: Chatting, rest: str) -> None:
     if rest:
-        if rest != "none":
-            pick(load_personas(chat.kernel.settings.home), rest)
-        await chat.change(persona="" if rest == "none" else rest)
+        await chat.desk.switch(chat.session, persona="" if rest == "none" else rest)
     say(f"persona: {chat.session.persona or 'none'}")
 
 
 async def _model(chat: Chatting, rest: str) -> None:
     if rest:
-        chat.kernel.supervisor.desk.provider_of(rest)
-        await chat.change(model=rest)
+        await chat.desk.switch(chat.session, model=rest)
     say(f"model: {chat.session.model or chat.kernel.settings.model.default}")
 
 
@@ -133,6 +168,11 @@ WORDS: Final[dict[str, tuple[str, Callable[[Chatting, str], Awaitable[None]], st
     "sessions": ("/sessions [TEXT]", _sessions, "the newest sessions, or those in which TEXT stands"),
     "switch": ("/switch NAME|ID", _switch, "go on in another session"),
     "rename": ("/rename NAME", _rename, "name this session"),
+    "pin": ("/pin", _pin, "list this session first, or not any more"),
+    "fork": ("/fork [TURN]", _fork, "go on from a turn in a new session"),
+    "rewind": ("/rewind TURN", _rewind, "leave the turns after it out of the conversation"),
+    "edit": ("/edit TURN MESSAGE", _edit, "say a turn anew; it and what came after are rewound"),
+    "retry": ("/retry", _retry, "try the phase again that the newest turn failed at"),
     "persona": ("/persona [NAME|none]", _persona, "say or change the persona"),
     "model": ("/model [PROVIDER/MODEL]", _model, "say or change the agent's model"),
     "attach": ("/attach [FILE|none]", _attach, "show a file with your next message; say or drop those that wait"),

@@ -14,18 +14,16 @@ from kernel.directive import Budget
 from kernel.errors import Invalid, NotFound
 from kernel.handle.persona import active_persona
 from kernel.persona import load_personas, pick
-from ouroboros import session as words
 from ouroboros.cycle import TurnResult
 from ouroboros.session import Session
-from ouroboros.sessionbook import Making, SessionBook, create, is_id, record
+from ouroboros.sessionbook import Making, SessionBook, create, is_id
+from ouroboros.sessiondesk import SessionDesk
 from ouroboros.workspace import Places, resolve_mounts
 from oxios.exits import Exit
 from oxios.frame import here, place, say
 from oxios.seat import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from kernel.boot import Kernel
 
 CONTEXT_BYTES_MAX: Final = 64 * 1024
@@ -79,13 +77,6 @@ async def new_session(kernel: Kernel, args: argparse.Namespace, *, name: str = "
     return shared(await create(kernel.journal, making, kernel.clock.now_us()))
 
 
-async def change_session(kernel: Kernel, session: Session, changes: Mapping[str, str]) -> None:
-    """Record those of `changes` that are changes. Raises: JournalDown."""
-    real = {key: value for key, value in changes.items() if getattr(session, key) != value}
-    if real:
-        await record(kernel.journal, session, words.CHANGED, real)
-
-
 def check_flags(kernel: Kernel, args: argparse.Namespace) -> None:
     """Raises: NotFound, where there is no such model or persona; Conflict, where the persona is disabled."""
     if args.model:
@@ -102,7 +93,7 @@ async def _go_on(kernel: Kernel, session: Session, args: argparse.Namespace) -> 
         )
     flags = {"model": args.model, "persona": args.persona, "approve": args.approve}
     given = {key: "" if key == "persona" and value == "none" else value for key, value in flags.items() if value}
-    await change_session(kernel, session, given)
+    await SessionDesk(kernel, kernel.operator).switch(session, **given)
 
 
 def _elsewhere(workspace: str, session: Session) -> bool:

@@ -199,3 +199,30 @@ def test_replies_stream_as_they_come_and_are_shown_once(place: Place) -> None:
         assert "> user: do one\n> answer: First answer." in server.requests[2].body["messages"][-1]["content"]
     assert "interrupted" not in done.stderr
     assert len(_sessions(place)) == 1
+
+
+def test_a_conversation_is_edited_forked_and_rewound_by_words(place: Place) -> None:
+    """Said anew, a turn takes the former's place; a fork goes on by itself; wrong numbers are told."""
+    lines = [
+        "list .",
+        "/edit 1 read no.txt",
+        "/pin",
+        "/fork",
+        "good morning",
+        "/rewind 9",
+        "/rewind 1",
+        "/retry",
+        "/edit x",
+    ]
+    done = place.oxios("chat", "--session", "t", stdin="\n".join(lines) + "\n")
+    assert done.returncode == 0, done.stderr
+    for said in ("pinned: it stands first", "has no turn 9", "goes on after turn 1", "'x' is no turn's number"):
+        assert said in done.stderr
+    assert done.stderr.count("stands at no phase") == 1
+    first, second = (
+        json.loads(place.oxios("sessions", "show", row["id"], "--json").stdout)
+        for row in json.loads(place.oxios("sessions", "list", "--json").stdout)
+    )
+    shown = [[turn["message"] for turn in one[part]] for one in (first, second) for part in ("turns", "superseded")]
+    assert shown == [["read no.txt"], ["list ."], ["read no.txt"], ["good morning"]]
+    assert second["origin"] == {"session": first["id"], "turn": 1}
