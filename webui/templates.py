@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
@@ -47,7 +47,7 @@ class Views:
                 "pretty": pretty,
             }
         )
-        self._environment.globals.update({"static": assets.url})
+        cast("dict[str, Any]", self._environment.globals)["static"] = assets.url
         self.navigation: tuple[NavItem, ...] = ()
         """Set once, when the pages were found."""
 

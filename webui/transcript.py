@@ -225,6 +225,28 @@ def _model_failed(page: Transcript, entry: Entry, payload: Payload) -> list[Item
     return [step]
 
 
+def _stood_in(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    """Another model answers, or the request waits: told with the reply that is awaited."""
+    step = page.step(entry.stream)
+    if step is None or step.replied:
+        return []
+    if entry.kind == "model.waiting":
+        step.failures.append(f"waits {payload['seconds']:g} s: {payload['why']}")
+    else:
+        step.failures.append(f"{payload.get('to', '')} stands in for {payload.get('from', '')}")
+    return [step]
+
+
+def _compacted(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    said = MessageItem(
+        *page.base(entry, f"message-{entry.seq}"),
+        said="hint",
+        text=f"Older messages were summed up to stay within the model's window:\n{payload.get('summary', '')}",
+        run=entry.stream,
+    )
+    return [page.put(said)]
+
+
 def _intended(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
     item = page.call(payload["call"])
     if item is None:
@@ -328,6 +350,9 @@ _HANDLERS: Final = {
     "model.request": _requested,
     "model.reply": _replied,
     "model.failed": _model_failed,
+    "model.waiting": _stood_in,
+    "model.fallback": _stood_in,
+    "context.compacted": _compacted,
     "call.intent": _intended,
     "call.outcome": _ended,
     "call.denied": _denied,
