@@ -46,7 +46,7 @@ from kernel.gate.policy import Rules
 from kernel.gate.role_policy import ensure_policy
 from kernel.gate.roles import RoleLayer
 from kernel.gate.standing import Standing
-from kernel.handle import people, people_record, persona
+from kernel.handle import config, people, people_record, persona
 from kernel.handle.handle import KernelHandle, open_handle
 from kernel.handle.passwords import PasswordBook
 from kernel.ids import KERNEL, Principal, RunId
@@ -69,7 +69,7 @@ from kernel.runtime.model import ModelDesk, SettingsWatch
 from kernel.runtime.record import directive_json, env_json
 from kernel.runtime.state import TERMINAL, RunState
 from kernel.settings import Settings
-from kernel.settings.load import CONFIG_NAME
+from kernel.settings.load import CONFIG_NAME, Resolved
 from kernel.settings.record import key_names
 from kernel.settings.tree import ADDRESSES, KEY_VARIABLES, ProviderSettings
 from kernel.syscalls.declare import Services
@@ -127,7 +127,6 @@ class Runs:
 class Kernel:
     """A running kernel. Everything a surface may use; authority comes from `handle` alone."""
 
-    settings: Settings
     operator: Principal
     clock: Clock
     journal: Journal
@@ -138,6 +137,11 @@ class Kernel:
     sandbox: Sandbox
     users: people.UserDesk
     passwords: PasswordBook
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force: some of them follow their file (`kernel.settings.live`)."""
+        return self.supervisor.settings
 
     @property
     def bus(self) -> LiveBus:
@@ -165,11 +169,11 @@ async def open_kernel(
     clock: Clock | None = None,
     more_projectors: Mapping[str, Projector] | None = None,
     more_providers: Mapping[str, Provider] | None = None,
-    reload_settings: Callable[[], Settings] | None = None,
+    reload_settings: Callable[[], Resolved] | None = None,
 ) -> AsyncGenerator[Kernel]:
     """The kernel of `settings.home`, for `operator`; `more_projectors` are those of the rings above,
     `more_providers` stand beside the configured ones, or in place of those of the same name;
-    `reload_settings` reads them anew when their file has changed: models, keys and routes then follow.
+    `reload_settings` reads them anew when their file has changed: those that are live then follow.
 
     Raises: InstanceLocked (another process owns the home, named by pid), JournalDown, Invalid.
     """
@@ -281,7 +285,7 @@ class _Parts:
     journal: Journal
     tasks: TaskGroup
     engine: Engine
-    reload_settings: Callable[[], Settings] | None
+    reload_settings: Callable[[], Resolved] | None
 
 
 async def _compose(parts: _Parts) -> Kernel:
@@ -299,7 +303,7 @@ async def _compose(parts: _Parts) -> Kernel:
         asker=lambda: asker,
         standing=Standing(capabilities),
         budgets=budgets,
-        rules=lambda: _rules(settings),
+        rules=lambda: _rules(parts.engine.settings),
     )
     await approvals.recover()
     users, passwords = people.UserDesk(journal, clock, parts.operator), PasswordBook(settings.home)
@@ -319,14 +323,14 @@ async def _compose(parts: _Parts) -> Kernel:
         (Settings, settings),
         (people.UserDesk, users),
         (Tray, Tray()),
+        (config.ConfigDesk, config.ConfigDesk(journal, settings, desk, os.environ, configuration.note_changes)),
         (persona.PersonaDesk, persona.PersonaDesk(journal, settings.home, settings.persona.default)),
     )
     dispatcher = Dispatcher(discover(), gate, ledger, budgets, journal, services, clock, LiveBus())
-    supervisor = Supervisor(settings, dispatcher, desk, capabilities, approvals, asker, parts.tasks)
+    supervisor = Supervisor(dispatcher, desk, capabilities, approvals, asker, parts.tasks)
     services.provide(Supervisor, supervisor)
     await _drop_orphans(journal, capabilities)
     return Kernel(
-        settings,
         parts.operator,
         clock,
         journal,

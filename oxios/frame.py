@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kernel.settings import Settings
+    from kernel.settings.load import Resolved
     from oxios.curtain import Curtain
 
     _SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- no public name  # pyright: ignore[reportPrivateUsage] -- as said
@@ -102,14 +103,20 @@ def settings_for(args: argparse.Namespace) -> Settings:
     """
     from kernel.clock import SystemClock  # noqa: PLC0415 -- `oxios --help` needs none of these
     from kernel.observe.logging import configure_logging  # noqa: PLC0415 -- as above
-    from kernel.settings import load_settings  # noqa: PLC0415 -- `oxios --help` needs no settings
 
-    settings = load_settings(cwd=here(), env=environment(), home=home_flag(args), overrides=overrides_of(args))
+    settings = resolved_for(args).settings
     if current() is None:  # A server logs as its own settings say, whoever it works for.
         undo = configure_logging(settings, SystemClock(), os.environ)
         if "ends" in args:
             args.ends.callback(undo)
     return settings
+
+
+def resolved_for(args: argparse.Namespace) -> Resolved:
+    """The settings of this command's layers, and where each value comes from. Raises: SettingsInvalid, Invalid."""
+    from kernel.settings.load import resolve  # noqa: PLC0415 -- `oxios --help` needs no settings
+
+    return resolve(cwd=here(), env=environment(), home=home_flag(args), overrides=overrides_of(args))
 
 
 def home_flag(args: argparse.Namespace) -> Path | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import NotFound
 from kernel.ids import Digest, Principal, user
-from oxios.frame import colour_wanted, settings_for
+from oxios.frame import colour_wanted, resolved_for, settings_for
 from oxios.seat import current, original
 from oxios.signals import ended_in_order
 
@@ -67,7 +67,7 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
             operator=operator(),
             asker=asker,
             more_projectors=PROJECTORS,
-            reload_settings=lambda: settings_for(args),
+            reload_settings=lambda: resolved_for(args),
         ) as kernel:
             return await body(kernel)
 

@@ -50,7 +50,6 @@ _MICRO: Final = 1_000_000
 class Supervisor:
     """The live runs of this kernel."""
 
-    settings: Settings
     dispatcher: Dispatcher
     desk: ModelDesk
     capabilities: CapabilityTable
@@ -63,6 +62,11 @@ class Supervisor:
     """Told of each run that is about to go live, before that is recorded, within the task that asked for it."""
     resuming: set[RunId] = field(default_factory=set[RunId])
     """Runs on their way to being live: a second resume meanwhile is refused."""
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self.desk.engine.settings
 
     def __post_init__(self) -> None:
         self.accounts = Accounts(self.dispatcher.journal, self.dispatcher.budgets, self.live)

@@ -21,7 +21,8 @@ from kernel.limits import MODEL_DEADLINE_S
 from kernel.log import get_logger
 from kernel.ports.provider import Attachment, AttachmentRefused, ModelEvent, ModelRequest, Provider, Reply
 from kernel.runtime.attached import refusal, tokens_of_attached
-from kernel.settings import Settings
+from kernel.settings.live import in_force
+from kernel.settings.load import Resolved
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.scrub import learn_values
 from kernel.syscalls.target import NameClaim
@@ -55,13 +56,13 @@ class SettingsWatch:
     """The settings' file, looked at before each request: one `stat`."""
 
     path: Path
-    read: Callable[[], Settings] | None = None
+    read: Callable[[], Resolved] | None = None
     stamp: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.stamp = stamp_of(self.path)
 
-    def changed(self) -> Settings | None:
+    def changed(self) -> Resolved | None:
         """New settings, where the file changed and can be read; what is wrong with it is logged."""
         now = stamp_of(self.path)
         if self.read is None or now == self.stamp:
@@ -83,10 +84,10 @@ class ModelDesk:
     exchanges: dict[CallId, Exchange] = field(default_factory=dict[CallId, Exchange])
 
     async def refresh(self) -> None:
-        """Put changed settings in force for the requests from now on."""
-        settings = self.watch.changed()
-        if settings is not None:
-            changed = await self.engine.reload(settings)
+        """Put changed settings in force from now on, those of the sections that are live."""
+        read = self.watch.changed()
+        if read is not None:
+            changed = await self.engine.reload(in_force(self.engine.settings, read.settings))
             learn_values(self.engine.secret_values())
             _log.info("engine_reloaded", providers=changed)
 

@@ -311,7 +311,10 @@ class PersonaSettings:
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     host: str = setting(
-        "127.0.0.1", _BIND, Operator(), "The address `oxios serve` listens on; one not of this machine needs a password."
+        "127.0.0.1",
+        _BIND,
+        Operator(),
+        "The address `oxios serve` listens on; one not of this machine needs a password.",
     )
     port: int = setting(4200, Number(0, 65_535, whole=True), Operator(), "Its port; 0 takes any that is free.")
     url: str = setting("", _BASE_URL, Operator(), "Where browsers find it, behind a proxy; empty: the address itself.")

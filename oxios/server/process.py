@@ -25,7 +25,7 @@ from kernel.clock import SystemClock
 from kernel.errors import AccessDenied, InstanceLocked
 from kernel.log import get_logger
 from kernel.observe.logging import configure_logging
-from kernel.settings.load import resolve
+from kernel.settings.load import Resolved, resolve
 from ouroboros.projection import PROJECTORS
 from oxios import __version__, wire
 from oxios.exits import Exit
@@ -76,8 +76,13 @@ def serve(args: argparse.Namespace, main: Main, ready: Ready) -> int:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The server's own: of no project, whatever folder it was started in. Raises: SettingsInvalid, Invalid."""
+    return resolved_of(args).settings
+
+
+def resolved_of(args: argparse.Namespace) -> Resolved:
+    """The same, with where each value comes from."""
     home = Path(args.home).expanduser() if args.home else None
-    return resolve(env=os.environ, overrides=overrides_of(args), home=home, project=False).settings
+    return resolve(env=os.environ, overrides=overrides_of(args), home=home, project=False)
 
 
 class _Process:
@@ -111,7 +116,7 @@ class _Process:
                     operator=operator(),
                     asker=HouseAsker(page),
                     more_projectors=PROJECTORS,
-                    reload_settings=self._settings_now,
+                    reload_settings=self._resolved_now,
                 )
             )
             house = await stack.enter_async_context(open_house(kernel, page, options))
@@ -148,6 +153,9 @@ class _Process:
 
     def _settings_now(self) -> Settings:
         return settings_of(self._args)
+
+    def _resolved_now(self) -> Resolved:
+        return resolved_of(self._args)
 
     def _require_password(self, house: House) -> None:
         """Raises: AccessDenied."""

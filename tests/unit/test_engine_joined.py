@@ -11,7 +11,8 @@ from kernel.boot import open_kernel
 from kernel.directive import Budget, Directive, ExecEnv, Mount
 from kernel.ports.provider import KeyRefused, Overloaded
 from kernel.runtime.state import RunState
-from kernel.settings import Settings, load_settings
+from kernel.settings import load_settings
+from kernel.settings.load import Resolved, resolve
 from kernel.testing.model_server import Answer, Asked, Fault, Reaction, ScriptedCall, model_server
 from kernel.testing.provider import ScriptedProvider, Turn, call, say
 from tests.world import OWNER
@@ -110,8 +111,8 @@ async def test_settings_that_change_hold_from_the_next_request_on(tmp_path: Path
     work.mkdir()
     config = home / "config.toml"
 
-    def load() -> Settings:
-        return load_settings(home=home, cwd=tmp_path, overrides={}, env={})
+    def load() -> Resolved:
+        return resolve(home=home, cwd=tmp_path, overrides={}, env={})
 
     async with model_server([Answer("from the second")]) as second:
 
@@ -121,7 +122,7 @@ async def test_settings_that_change_hold_from_the_next_request_on(tmp_path: Path
 
         async with model_server(respond=move) as first:
             config.write_text(f'[providers.local]\nbase_url = "{first.url}"\n')
-            async with open_kernel(load(), operator=OWNER, reload_settings=load) as kernel:
+            async with open_kernel(load().settings, operator=OWNER, reload_settings=load) as kernel:
                 env = ExecEnv(mounts=(Mount(str(work)),), model="local/m")
                 state = await kernel.runs.wait(await kernel.runs.start(Directive("go"), env, owner=OWNER))
             assert (state.status, state.output) == ("finished", "from the second")
