@@ -159,6 +159,7 @@ class Visitor:
         """Fails where a page did what none may do."""
         for page in self.context.pages:
             if page.url.startswith(self.site.url):
+                await page.wait_for_load_state()
                 self.faults += [f"policy on {page.url}: {one}" for one in await page.evaluate("window.violations")]
         left = [fault for fault in self.faults if not any(part in fault for part in self.expected)]
         assert not left, "\n".join(left)

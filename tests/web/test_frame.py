@@ -56,7 +56,7 @@ async def test_the_palette_finds_and_goes_there_by_keyboard(tmp_path: Path) -> N
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
         async with page.expect_response("**/palette?q=a"):
             await _palette(page, "a")
-        await expect(page.locator("#palette [role=option]", has_text="Light theme")).to_have_count(0)
+        await expect(page.locator("#palette [role=option]", has_text="Fold the menu")).to_have_count(0)
         await expect(page.locator("#palette [aria-selected=true]")).to_have_id("found-0")
         await page.keyboard.press("ArrowDown")
         await expect(page.locator("#palette [aria-selected=true]")).to_have_id("found-1")
@@ -184,4 +184,5 @@ async def test_who_is_nobody_comes_to_the_page_after_signing_in(tmp_path: Path) 
         assert await axe(page) == []
         assert await page.locator("[sse-connect]").count() == 0
         await page.goto(site.link(then="/style"))
-        await page.wait_for_url("**/style")
+        await page.wait_for_url(f"{site.url}/style")
+        await live(page)
