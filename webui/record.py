@@ -34,7 +34,7 @@ class Loaded:
 
 async def of_session(journal: Reader, session: Session, *, turns: int, before: int | None = None) -> Loaded:
     """The newest `turns` turns, or those before turn `before`."""
-    own = await _told(journal, session.id)
+    own = await told(journal, session.id)
     first, end = _span(own, turns, before)
     shown = own[first:end]
     entries = {entry.seq: entry for entry in shown}
@@ -61,13 +61,13 @@ async def _names(journal: Reader, runs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-async def _told(journal: Reader, session: RunId, upto: int | None = None) -> list[Entry]:
+async def told(journal: Reader, session: RunId, upto: int | None = None) -> list[Entry]:
     """A session's entries up to number `upto`, those of the turns that it was forked with before its own."""
     own = [entry for entry in await read_stream(journal, session) if upto is None or entry.seq <= upto]
     origin = cast("dict[str, Any]", own[0].payload or {}).get("origin") if own else None
     if not origin:
         return own
-    before = await _told(journal, RunId(origin["session"]), origin["seq"])
+    before = await told(journal, RunId(origin["session"]), origin["seq"])
     kept = [entry for entry in before if (entry.payload or {}).get("turn", 0) <= origin["turn"]]
     return [*kept, *own]
 

@@ -139,7 +139,9 @@ def _success(one: Operation, refs: _Refs) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if one.answer is not None:
         content[JSON] = {"schema": refs[one.answer, "serialization"]}
-    if one.media != JSON or one.answer is None:
+    elif one.media == JSON:
+        content[JSON] = {"schema": {"type": "object"}}
+    if one.media != JSON:
         content[one.media] = {"schema": {"type": "string"}}
     headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
     headers |= {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in one.headers}

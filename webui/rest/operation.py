@@ -16,7 +16,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final, TypeAlias, cast, get_type_hints
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from litestar import Request
 from litestar.datastructures import State
@@ -38,6 +38,7 @@ _OWN: Final = frozenset({"desk", "query", "body", "content", "if_match", "if_non
 
 Function: TypeAlias = Callable[..., Awaitable[Any]]
 Headers: TypeAlias = Mapping[str, str]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class UnsupportedMedia(LitestarException):
@@ -45,10 +46,10 @@ class UnsupportedMedia(LitestarException):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[Model]):
     """A model with headers of its own."""
 
-    model: BaseModel
+    model: Model
     headers: Headers = field(default_factory=dict[str, str])
 
 
@@ -101,7 +102,6 @@ def operation(
     def declare(run: Function) -> HTTPRouteHandler:
         hints = get_type_hints(run, include_extras=True)
         wants = [one for one in inspect.signature(run).parameters if one != "desk"]
-        answer = hints.get("return")
         found = Operation(
             method=method,
             path=path,
@@ -113,7 +113,7 @@ def operation(
             body=hints.get("body"),
             content="content" in wants,
             wants=frozenset(wants),
-            answer=answer if isinstance(answer, type) and issubclass(answer, BaseModel) else None,
+            answer=_answered(hints.get("return")),
             status=status,
             scope=scope or ("read" if method in _SAFE else "admin"),
             media=media,
@@ -132,6 +132,12 @@ def operation(
         return HTTPRouteHandler(route, http_method=cast("Any", method), status_code=status, opt=opt, name=name)(handle)
 
     return declare
+
+
+def _answered(hint: Any) -> type[BaseModel] | None:
+    """The model that a return annotation names, if it does."""
+    named = get_args(hint)[0] if get_origin(hint) is Answer else hint
+    return named if isinstance(named, type) and issubclass(named, BaseModel) else None
 
 
 def _in_path(name: str, path: str, hints: Mapping[str, Any]) -> type[BaseModel]:
@@ -200,7 +206,7 @@ async def _answer(found: Operation, desk: Desk, given: Mapping[str, Any]) -> ASG
     came = await found.run(desk, **given)
     if isinstance(came, ASGIResponse):
         return came
-    answer = came if isinstance(came, Answer) else Answer(came)
+    answer: Answer[Any] = cast("Answer[Any]", came) if isinstance(came, Answer) else Answer(came)
     body = answer.model.model_dump_json().encode()
     return ASGIResponse(body=body, status_code=found.status, media_type=found.media, headers=dict(answer.headers))
 

@@ -12,14 +12,17 @@ from ouroboros.seed import SeedSpec
 
 def draft_of(spec: SeedSpec, form: Mapping[str, str]) -> SeedSpec:
     """The draft with what the form changed; lists are one item a line. Raises: Invalid, naming the field."""
-    said = spec.model_dump(mode="json")
-    if "goal" in form:
-        said["goal"] = form["goal"]
+    said: dict[str, object] = {"goal": form["goal"]} if "goal" in form else {}
     for name in ("constraints", "criteria"):
         if name in form:
             said[name] = [line.strip() for line in form[name].splitlines() if line.strip()]
+    return changed(spec, said)
+
+
+def changed(spec: SeedSpec, said: Mapping[str, object]) -> SeedSpec:
+    """The draft with other values of some fields. Raises: Invalid, naming the field."""
     try:
-        return SeedSpec.model_validate(said)
+        return SeedSpec.model_validate({**spec.model_dump(mode="json"), **said})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -10,16 +10,14 @@ from typing import Annotated, Any, Final
 from litestar import Response, get, post
 from litestar.params import Parameter
 
-from kernel.errors import NotFound
 from kernel.ids import RunId
 from kernel.journal.projection import Scalar
-from ouroboros.seedbook import SeedBook
+from webui import seeds
 from webui.desk import Desk
 from webui.forms import Form, redirected
 from webui.items import VerdictItem
 from webui.navigation import NavItem
 from webui.record import of_run
-from webui.seeds import submit
 from webui.view import page, part
 
 NAV = NavItem("Seeds", "/seeds", "sprout", 20, keys="g s")
@@ -41,7 +39,7 @@ async def index(desk: Desk, part_: Part = "") -> Response[str]:
 @post("/seeds", include_in_schema=False)
 async def submitted(desk: Desk, data: Form) -> Response[str]:
     """Record it and begin its run."""
-    seed, _run = await submit(
+    seed, _run = await seeds.submit(
         desk,
         data.get("seed", ""),
         workspace=data.get("workspace", "").strip(),
@@ -54,15 +52,14 @@ async def submitted(desk: Desk, data: Form) -> Response[str]:
 @get("/seeds/{seed_id:str}", include_in_schema=False)
 async def show(desk: Desk, seed_id: str, part_: Part = "") -> Response[str]:
     """One Seed: its words, where it comes from, what came of it."""
+    seed = await seeds.find(desk, seed_id)
     runs = await desk.rows("runs", {"seed": seed_id}, order="started_us")
-    if not runs and not desk.sees_all:
-        raise NotFound(f"there is no seed {seed_id!r}", remedy="the page of Seeds lists yours")
-    seed = await SeedBook(desk.kernel.journal).find(seed_id)
+    above, below = await seeds.lineage(desk, seed)
     model: dict[str, Any] = {
         "seed": seed,
         "runs": [await _run(desk, row) for row in runs],
-        "above": await _above(desk, seed.parent),
-        "below": await desk.kernel.journal.rows("seeds", {"parent": seed.id}, order="created_us"),
+        "above": above,
+        "below": below,
     }
     if part_ == "seed":
         return part(desk, "seeds/seed.html", **model)
@@ -83,18 +80,6 @@ async def _run(desk: Desk, row: dict[str, Scalar]) -> dict[str, Any]:
     loaded = await of_run(desk.kernel.journal, RunId(str(row["id"])))
     verdicts = [item for item in loaded.page.items.values() if isinstance(item, VerdictItem)]
     return {**row, "verdict": verdicts[-1] if verdicts else None}
-
-
-async def _above(desk: Desk, parent: str | None) -> list[dict[str, Scalar]]:
-    """The Seeds that it descends from, the oldest first."""
-    chain: list[dict[str, Scalar]] = []
-    while parent and len(chain) < SHOWN:
-        rows = await desk.kernel.journal.rows("seeds", {"id": parent}, limit=1)
-        if not rows:
-            break
-        chain.insert(0, rows[0])
-        parent = str(rows[0]["parent"]) if rows[0]["parent"] else None
-    return chain
 
 
 ROUTES = [index, submitted, show]

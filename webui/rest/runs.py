@@ -1,0 +1,111 @@
+"""A run as the API has it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kernel.runtime.state import RunState
+from webui.desk import Desk
+from webui.rest.shapes import Json, Micros, Shape, Usd
+from webui.runs_view import status_now
+
+
+class StepOut(Shape):
+    """A tool call that ended."""
+
+    call: str
+    tool: str
+    arguments: str = Field(description="As the model wrote them: JSON, as a rule.")
+    ok: bool
+    text: str = Field(description="What the model was given back; see the call's output for all of it.")
+
+
+class PendingOut(Shape):
+    call: str
+    tool: str
+    status: Literal["waiting", "intended", "in_doubt", "done"]
+
+
+class MountOut(Shape):
+    path: str
+    mode: Literal["ro", "rw"]
+
+
+class BudgetOut(Shape):
+    """null is unbounded."""
+
+    tokens_max: int | None
+    calls_max: int | None
+    micro_usd_max: Usd | None
+    seconds_max: float | None
+
+
+class RunOut(Shape):
+    """A run as it stands."""
+
+    id: str
+    seed: str
+    owner: str
+    parent: str = Field(description="The run that it was forked from.")
+    status: Literal["running", "paused", "interrupted", "finished", "failed", "cancelled"]
+    live: bool
+    goal: str
+    constraints: list[str]
+    criteria: list[str]
+    mounts: list[MountOut]
+    budget: BudgetOut
+    persona: str
+    model: str
+    approve: str
+    output: str
+    note: str
+    turns: int
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    cost_micro_usd: Usd
+    started_us: Micros
+    updated_us: Micros
+    resumes: int
+    verdict: dict[str, Json] | None
+    steps: list[StepOut]
+    pending: list[PendingOut]
+
+
+def run_out(desk: Desk, state: RunState) -> RunOut:
+    values: dict[str, Any] = {
+        "id": state.run,
+        "seed": state.seed,
+        "owner": state.owner,
+        "parent": state.parent,
+        "status": status_now(desk, state.run, state.status),
+        "live": desk.kernel.runs.live(state.run),
+        "goal": state.directive.goal,
+        "constraints": list(state.directive.constraints),
+        "criteria": list(state.directive.criteria),
+        "mounts": [asdict(mount) for mount in state.env.mounts],
+        "budget": asdict(state.env.budget),
+        "persona": state.env.persona,
+        "model": state.model,
+        "approve": state.approve,
+        "output": state.output,
+        "note": state.note,
+        "turns": state.turns,
+        "calls": state.calls_made,
+        "tokens_in": state.usage.input_tokens,
+        "tokens_out": state.usage.output_tokens,
+        "cost_micro_usd": state.cost_micro_usd,
+        "started_us": state.started_us,
+        "updated_us": state.updated_us,
+        "resumes": state.resumes,
+        "verdict": state.verdict,
+        "steps": [
+            {"call": one.call, "tool": one.tool, "arguments": one.arguments, "ok": one.ok, "text": one.text}
+            for one in state.steps
+        ],
+        "pending": [{"call": one.id, "tool": one.tool, "status": one.status} for one in state.pending],
+    }
+    return RunOut.model_validate(values)
