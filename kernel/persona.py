@@ -1,7 +1,8 @@
 """Personas: how an agent speaks and works. Data only; a persona never confers authority.
 
 Guarantees: a persona that exists is whole; ids are unique over those that come with Oxios and those
-in `HOME/personas/*.md`, and a second file of one id is an error that names both, never an override.
+in `HOME/personas/*.md`, and a second file of one id is an error that names both, unless it says by
+`replaces: true` that it is meant to stand in place of one that comes along.
 What this does not do: map a role to a grant. That is the explicit table of
 `kernel.capability.grants`, capped by what the owner holds; a role unknown there means nothing.
 
@@ -25,8 +26,8 @@ from kernel.limits import PERSONA_BYTES_MAX, PERSONAS_MAX
 
 PACKAGE: Final = "personas"
 ACTIVE_KEY: Final = "persona.active"
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_FIELDS: Final = ("id", "name", "role", "description", "enabled", "model", "personality_traits")
+ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_FIELDS: Final = ("id", "name", "role", "description", "enabled", "model", "personality_traits", "replaces")
 
 
 class Source(Protocol):
@@ -50,6 +51,8 @@ class Persona:
     enabled: bool = True
     model: str = ""
     personality_traits: tuple[str, ...] = ()
+    replaces: bool = False
+    """It stands in place of the one with this id that comes along, and says so."""
     source: str = ""
     """The file it was read from, for a person."""
 
@@ -65,15 +68,20 @@ def load_personas(home: Path | None = None) -> Mapping[str, Persona]:
     found: dict[str, Persona] = {}
     for persona in _read_all(home):
         twin = found.get(persona.id)
-        if twin is not None:
+        if twin is not None and not (persona.replaces and is_built_in(twin)):
             raise Conflict(
                 f"the persona id {persona.id!r} stands in {twin.source} and in {persona.source}",
-                remedy="give yours another id; a persona never replaces another silently",
+                remedy="give yours another id, or write `replaces: true`: none replaces another silently",
             )
         found[persona.id] = persona
         if len(found) > PERSONAS_MAX:
             raise LimitExceeded(f"there are more than {PERSONAS_MAX} personas", remedy="remove some")
     return found
+
+
+def is_built_in(persona: Persona) -> bool:
+    """Whether it was read from those that come along."""
+    return persona.source.startswith(f"{PACKAGE}/")
 
 
 def find(personas: Mapping[str, Persona], name: str) -> Persona:
@@ -103,9 +111,6 @@ def parse_persona(text: str, source: str) -> Persona:
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_FIELDS)}"
         raise Invalid(f"{source}: unknown name {unknown[0]!r}", remedy=hint)
     fields = matter.fields
-    enabled = fields.get("enabled", True)
-    if not isinstance(enabled, bool):
-        raise Invalid(f"{source}: enabled must be true or false, not {enabled!r}", remedy="write true or false")
     prompt = matter.body.strip()
     if not prompt:
         raise Invalid(f"{source}: the system prompt is empty", remedy="write it below the front matter")
@@ -115,9 +120,10 @@ def parse_persona(text: str, source: str) -> Persona:
         role=_text(fields, "role", source, required=True).lower(),
         description=_text(fields, "description", source, required=True),
         system_prompt=prompt,
-        enabled=enabled,
+        enabled=_flag(fields, "enabled", source, default=True),
         model=_text(fields, "model", source),
         personality_traits=_texts(fields, "personality_traits", source),
+        replaces=_flag(fields, "replaces", source, default=False),
         source=source,
     )
 
@@ -149,7 +155,7 @@ def _read(sources: Iterable[Source], place: str) -> Iterator[Persona]:
 
 def _id(fields: Mapping[str, object], source: str) -> str:
     text = _text(fields, "id", source, required=True)
-    if not _ID.fullmatch(text):
+    if not ID.fullmatch(text):
         raise Invalid(f"{source}: {text!r} is no id", remedy="use a-z, 0-9, - and _, at most 64 characters")
     return text
 
@@ -161,6 +167,13 @@ def _text(fields: Mapping[str, object], key: str, source: str, *, required: bool
     if required and not value.strip():
         raise Invalid(f"{source}: {key} is missing", remedy=f"write `{key}: …` in the front matter")
     return value.strip()
+
+
+def _flag(fields: Mapping[str, object], key: str, source: str, *, default: bool) -> bool:
+    value = fields.get(key, default)
+    if not isinstance(value, bool):
+        raise Invalid(f"{source}: {key} must be true or false, not {value!r}", remedy="write true or false")
+    return value
 
 
 def _texts(fields: Mapping[str, object], key: str, source: str) -> tuple[str, ...]:

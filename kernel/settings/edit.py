@@ -93,7 +93,7 @@ def replace_text(home: Path, old: bytes, new: bytes) -> None:
     """Put `new` in place of `old`. Raises: Conflict (the file is another one by now), Unavailable."""
     file = home / CONFIG_NAME
     try:
-        _replace(file, old, new)
+        replace_file(file, old, new)
     except OSError as error:
         raise Unavailable(
             f"{file} cannot be written: {error.strerror}; it is as it was",
@@ -169,10 +169,10 @@ def _edit(
     return before
 
 
-def _replace(file: Path, old: bytes, new: bytes) -> None:
-    """Put `new` in the file's place. Raises: Conflict, where it no longer holds `old`."""
+def replace_file(file: Path, old: bytes, new: bytes) -> None:
+    """Put `new` in the file's place, mode 0600. Raises: Conflict, where it no longer holds `old`; OSError."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{CONFIG_NAME}.", dir=file.parent)  # made with mode 0600
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # made with mode 0600
     try:
         with os.fdopen(descriptor, "wb") as out:
             out.write(new)
