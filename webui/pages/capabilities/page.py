@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery
 
 from kernel.capability.token import Capability
 from kernel.errors import NotFound
-from kernel.ids import CapId, Principal, principal
 from kernel.jsontypes import JsonValue
+from webui import caps_view
 from webui.desk import Desk
-from webui.forms import Form
+from webui.forms import Form, Part
 from webui.navigation import NavItem
 from webui.view import page, part
 
 NAV = NavItem("Capabilities", "/capabilities", "key-round", 10, group="Trust", keys="g k")
 _HOUR_S: Final = 3_600
-
-Part = Annotated[str, Parameter(query="part")]
 
 
 @dataclass(slots=True)
@@ -39,7 +37,7 @@ class CapNode:
 
 
 @get("/capabilities", include_in_schema=False)
-async def index(desk: Desk, holder: str = "", part_: Part = "") -> Response[str]:
+async def index(desk: Desk, holder: FromQuery[str] = "", part_: Part = "") -> Response[str]:
     """Everybody's, or one principal's."""
     model = _model(desk, holder)
     if part_ == "tree":
@@ -48,9 +46,9 @@ async def index(desk: Desk, holder: str = "", part_: Part = "") -> Response[str]
 
 
 @get("/capabilities/{capability:str}", include_in_schema=False)
-async def show(desk: Desk, capability: str) -> Response[str]:
+async def show(desk: Desk, capability: FromPath[str]) -> Response[str]:
     """One capability: what it allows, where it came from, what stands below it and would go with it."""
-    cap = _seen(desk, capability)
+    cap = caps_view.seen(desk, capability)
     table = desk.kernel.capabilities
     below = table.descendants(cap.id)
     model: dict[str, Any] = {
@@ -58,7 +56,7 @@ async def show(desk: Desk, capability: str) -> Response[str]:
         "uses_left": table.uses_left(cap.id),
         "above": _above(desk, cap),
         "below": below,
-        "stops": _runs_of([cap, *below], desk),
+        "stops": caps_view.stops(desk, [cap, *below]),
         "may": desk.may("kernel:caps", "w"),
     }
     return page(desk, "capabilities/show.html", title=str(cap.resource), **model)
@@ -81,10 +79,10 @@ async def grant(desk: Desk, data: Form) -> dict[str, str]:
 
 
 @post("/capabilities/{capability:str}/revoke", include_in_schema=False, status_code=200)
-async def revoke(desk: Desk, capability: str, data: Form) -> dict[str, str]:
+async def revoke(desk: Desk, capability: FromPath[str], data: Form) -> dict[str, str]:
     """Take it back with all below it; calls in flight that rest on them end."""
     arguments: dict[str, JsonValue] = {
-        "capability": _seen(desk, capability).id,
+        "capability": caps_view.seen(desk, capability).id,
         "keep": data.get("keep") == "1",
         "root": data.get("root") == "1",
     }
@@ -93,18 +91,11 @@ async def revoke(desk: Desk, capability: str, data: Form) -> dict[str, str]:
 
 
 def _model(desk: Desk, holder: str) -> dict[str, Any]:
-    table = desk.kernel.capabilities
-    may_see_all = desk.may("kernel:caps", "r")
-    own = desk.user.principal
-    wanted = principal(holder) if holder else None
-    if wanted is not None and wanted != own and not may_see_all:
-        raise NotFound(f"there is nothing of {holder} to see", remedy="ask the operator")
-    holders: Iterable[Principal] = table.holders() if may_see_all else (own,)
-    chosen = [wanted] if wanted is not None else list(holders)
+    caps, holders = caps_view.held(desk, holder)
     return {
         "holder": holder,
-        "holders": sorted(holders),
-        "roots": _tree(desk, [cap for one in chosen for cap in table.held(one)]),
+        "holders": holders,
+        "roots": _tree(desk, caps),
         "may": desk.may("kernel:caps", "w"),
     }
 
@@ -118,14 +109,6 @@ def _tree(desk: Desk, caps: Iterable[Capability]) -> list[CapNode]:
     return roots
 
 
-def _seen(desk: Desk, capability: str) -> Capability:
-    """Raises: NotFound."""
-    cap = desk.kernel.capabilities.get(CapId(capability))
-    if cap.holder != desk.user.principal and not desk.may("kernel:caps", "r"):
-        raise NotFound(f"there is no capability {capability!r}", remedy="the page of capabilities lists yours")
-    return cap
-
-
 def _above(desk: Desk, cap: Capability) -> list[Capability]:
     """What it derives from, the root first."""
     chain: list[Capability] = []
@@ -136,13 +119,6 @@ def _above(desk: Desk, cap: Capability) -> list[Capability]:
             break
         chain.insert(0, cap)
     return chain
-
-
-def _runs_of(caps: Iterable[Capability], desk: Desk) -> list[str]:
-    """Live runs whose agent holds one of them."""
-    live = set(desk.kernel.supervisor.live)
-    holders = {cap.holder.removeprefix("agent:") for cap in caps if cap.holder.startswith("agent:")}
-    return sorted(run for run in live if run in holders)
 
 
 ROUTES = [index, show, grant, revoke]
