@@ -21,13 +21,12 @@ from oxios.seat import current, original
 from oxios.signals import ended_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from kernel.boot import Kernel
     from kernel.gate.asker import Asker
     from kernel.journal.appender import Reader
     from kernel.journal.entry import Entry
     from kernel.journal.projection import Scalar
+    from kernel.ports.store import Filter
     from kernel.settings import Settings
 
 
@@ -125,10 +124,13 @@ class NothingYet:
     ) -> list[Entry]:
         return []
 
+    async def latest(self, stream: str, *, before: int = 0, limit: int = 1000) -> list[Entry]:  # noqa: ARG002 -- the port's form
+        return []
+
     async def rows(
         self,
         table: str,  # noqa: ARG002 -- the port's form
-        where: Mapping[str, Scalar] | None = None,  # noqa: ARG002 -- as above
+        where: Filter | None = None,  # noqa: ARG002 -- as above
         *,
         order: str = "",  # noqa: ARG002 -- as above
         descending: bool = False,  # noqa: ARG002 -- as above

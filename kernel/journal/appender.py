@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from kernel.ids import Digest, Principal
 from kernel.journal.entry import Draft, Entry, Subscriber
 from kernel.journal.projection import Scalar
+from kernel.ports.store import Filter
 
 
 class Reader(Protocol):
@@ -25,17 +26,21 @@ class Reader(Protocol):
         """Committed entries in order of seq, those with seq > `after`."""
         ...
 
+    async def latest(self, stream: str, *, before: int = 0, limit: int = 1000) -> list[Entry]:
+        """A stream's newest entries, the newest first; those before entry `before`, where it is not 0."""
+        ...
+
     async def rows(
         self,
         table: str,
-        where: Mapping[str, Scalar] | None = None,
+        where: Filter | None = None,
         *,
         order: str = "",
         descending: bool = False,
         limit: int = 1000,
         after: tuple[Scalar, Scalar] | None = None,
     ) -> list[dict[str, Scalar]]:
-        """Rows of a projection whose columns equal `where`. `order` is a column's name.
+        """Rows of a projection whose columns equal `where`, or are among its tuples. `order` is a column's name.
 
         Those that follow `after`, the order column's value and the key of a row, where it is given.
         """

@@ -29,11 +29,12 @@ from kernel.journal.group import GroupCommit, Pending, Tuning
 from kernel.journal.keys import rotation_statement
 from kernel.journal.opening import JournalFiles, open_ledger
 from kernel.journal.projection import Projector
+from kernel.journal.readers import Readers
 from kernel.journal.view import JournalView, raw_digest
 from kernel.journal.writer import Ledger, Prepared
 from kernel.jsontypes import JsonObject
 from kernel.limits import BLOB_BYTES_MAX, ENTRY_PAYLOAD_BYTES_MAX
-from kernel.ports.store import Store, StoreReader
+from kernel.ports.store import Store
 
 T = TypeVar("T")
 
@@ -45,8 +46,8 @@ _KEPT: Final = frozenset({"blob.erased", "key.created", "key.rotated"})
 class Journal(JournalView):
     """See `kernel.journal.appender.Appender`. Made by `open_journal`; belongs to one event loop."""
 
-    def __init__(self, committer: Committer, ledger: Ledger, reader: StoreReader, tuning: Tuning) -> None:
-        super().__init__(reader)
+    def __init__(self, committer: Committer, ledger: Ledger, readers: Readers, tuning: Tuning) -> None:
+        super().__init__(readers)
         self._committer = committer
         self._ledger = ledger
         self._subscribers: list[Subscriber] = []
@@ -145,7 +146,7 @@ class Journal(JournalView):
                     await self._committer.call(self._ledger.close)
             finally:
                 self._committer.stop()
-                self._reader.close()
+                self._readers.close()
 
     def _publish(self, entries: tuple[Entry, ...]) -> None:
         if entries:
@@ -179,7 +180,7 @@ async def open_journal(
         await committer.call(ledger.close)
         committer.stop()
         raise
-    journal = Journal(committer, ledger, reader, tuning or Tuning())
+    journal = Journal(committer, ledger, Readers(store, reader), tuning or Tuning())
     try:
         if new:
             key = ledger.ring.signer.key.text

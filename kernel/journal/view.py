@@ -6,19 +6,20 @@ Raises JournalDown where there is no journal yet, or it cannot be read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 
 from kernel.errors import Invalid, NotFound
 from kernel.ids import Digest, Principal
 from kernel.journal import codec
 from kernel.journal.entry import Entry
 from kernel.journal.projection import Scalar
+from kernel.journal.readers import Readers
 from kernel.journal.rows import entry_of
-from kernel.ports.store import EntryQuery, RowQuery, SaidQuery, Store, StoreReader
+from kernel.ports.store import EntryQuery, Filter, RowQuery, SaidQuery, Store, StoreReader
 
 T = TypeVar("T")
 
@@ -26,9 +27,8 @@ T = TypeVar("T")
 class JournalView:
     """Implements `kernel.journal.appender.Reader`."""
 
-    def __init__(self, reader: StoreReader) -> None:
-        self._reader = reader
-        self._reading = CapacityLimiter(1)
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
 
     async def read(
         self,
@@ -42,10 +42,14 @@ class JournalView:
         query = EntryQuery(after=after, limit=limit, stream=stream, kind=kind, principal=principal)
         return await self._do(lambda reader: [entry_of(row) for row in reader.entries(query)])
 
+    async def latest(self, stream: str, *, before: int = 0, limit: int = 1000) -> list[Entry]:
+        query = EntryQuery(stream=stream, before=before, limit=limit, descending=True)
+        return await self._do(lambda reader: [entry_of(row) for row in reader.entries(query)])
+
     async def rows(
         self,
         table: str,
-        where: Mapping[str, Scalar] | None = None,
+        where: Filter | None = None,
         *,
         order: str = "",
         descending: bool = False,
@@ -68,17 +72,17 @@ class JournalView:
         return content
 
     async def _do(self, job: Callable[[StoreReader], T]) -> T:
-        return await to_thread.run_sync(job, self._reader, limiter=self._reading)
+        return await self._readers.do(job)
 
 
 @asynccontextmanager
 async def open_view(store: Store) -> AsyncGenerator[JournalView]:
     """Raises: JournalDown."""
-    reader = await to_thread.run_sync(store.reader)
+    readers = Readers(store, await to_thread.run_sync(store.reader))
     try:
-        yield JournalView(reader)
+        yield JournalView(readers)
     finally:
-        reader.close()
+        readers.close()
 
 
 def raw_digest(digest: Digest) -> bytes:

@@ -16,6 +16,9 @@ from kernel.errors import Invalid, JournalDown, KernelBug
 
 Scalar: TypeAlias = "int | float | str | None"
 
+Filter: TypeAlias = "Mapping[str, Scalar | tuple[Scalar, ...]]"
+"""By column: the value that it has, or those of which it has one."""
+
 EntryRow: TypeAlias = tuple[int, int, str, str, str, bytes, bytes | None, bytes, bytes | None]
 """seq, time_us, principal, stream, kind, digest, blobs (digests joined, None for none), leaf hash,
 payload (canonical bytes; None where erased)."""
@@ -102,13 +105,18 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class EntryQuery:
-    """Which entries: those after `after`, narrowed by each field that is set, in order of seq."""
+    """Which entries: those after `after`, narrowed by each field that is set, in order of seq.
+
+    Those before `before`, where it is not 0; with `descending` the newest first.
+    """
 
     after: int = 0
     limit: int = 1000
     stream: str | None = None
     kind: str | None = None
     principal: str | None = None
+    before: int = 0
+    descending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,7 @@ class RowQuery:
     """
 
     table: str
-    where: Mapping[str, Scalar]
+    where: Filter
     order: str = ""
     descending: bool = False
     limit: int = 1000

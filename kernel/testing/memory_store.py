@@ -110,6 +110,8 @@ class _Reader:
     def entries(self, query: EntryQuery) -> list[EntryRow]:
         with self._store.lock:
             found = [row for row in self._sorted() if row[0] > query.after and _fits(row, query)]
+        if query.descending:
+            found.reverse()
         return found[: query.limit]
 
     def scan(self, after: int = 0) -> Iterator[EntryRow]:
@@ -129,7 +131,7 @@ class _Reader:
         columns = check_query(query)
         with self._store.lock:
             rows = [deepcopy(row) for row in self._tables.rows[query.table].values()]
-        found = [row for row in rows if all(row[name] == value for name, value in query.where.items())]
+        found = [row for row in rows if all(_is(row[name], value) for name, value in query.where.items())]
         order = query.order or columns[0]
 
         def place(row: dict[str, Scalar]) -> tuple[object, ...]:
@@ -204,7 +206,12 @@ def _erase(tables: _Tables, digest: bytes) -> None:
 
 def _fits(row: EntryRow, query: EntryQuery) -> bool:
     wanted = ((query.principal, row[2]), (query.stream, row[3]), (query.kind, row[4]))
-    return all(value is None or value == found for value, found in wanted)
+    before = not query.before or row[0] < query.before
+    return before and all(value is None or value == found for value, found in wanted)
+
+
+def _is(found: Scalar, wanted: Scalar | tuple[Scalar, ...]) -> bool:
+    return found in wanted if isinstance(wanted, tuple) else found == wanted
 
 
 def _sort_key(value: Scalar) -> tuple[int, float, str]:

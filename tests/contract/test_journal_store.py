@@ -131,6 +131,9 @@ def test_entries_are_narrowed_by_each_field(store: Store) -> None:
         assert seqs(EntryQuery(stream="r1", kind="a.b", after=1)) == [4]
         assert seqs(EntryQuery(principal="agent:r1", limit=2)) == [1, 2]
         assert seqs(EntryQuery(principal="agent:r2")) == []
+        assert seqs(EntryQuery(stream="r1", descending=True, limit=2)) == [4, 3]
+        assert seqs(EntryQuery(stream="r1", descending=True, before=4)) == [3, 1]
+        assert seqs(EntryQuery(before=3)) == [1, 2]
 
 
 def test_a_change_keeps_the_columns_it_does_not_name(store: Store) -> None:
@@ -152,6 +155,8 @@ def test_rows_are_ordered_and_bounded(store: Store) -> None:
         assert [row["key"] for row in reader.rows(RowQuery("state", {}))] == ["a", "b", "c"]
         assert [row["key"] for row in reader.rows(RowQuery("state", {}, descending=True, limit=2))] == ["c", "b"]
         assert [row["key"] for row in reader.rows(RowQuery("state", {"value": None}))] == ["b"]
+        assert [row["key"] for row in reader.rows(RowQuery("state", {"key": ("c", "a", "z")}))] == ["a", "c"]
+        assert reader.rows(RowQuery("state", {"key": ()})) == []
         ordered = [row["key"] for row in reader.rows(RowQuery("state", {}, order="value"))]
         assert [key for key in ordered if key != "b"] == ["c", "a"]
 

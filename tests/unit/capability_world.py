@@ -6,7 +6,7 @@ store would see. `hold` makes entries wait, so a test decides what happens meanw
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 
 import anyio
@@ -20,6 +20,7 @@ from kernel.errors import JournalDown, NotFound
 from kernel.ids import CapId, Digest, Principal
 from kernel.journal.entry import Draft, Entry, Subscriber
 from kernel.journal.projection import Scalar
+from kernel.ports.store import Filter
 
 
 class HandClock:
@@ -95,10 +96,13 @@ class MemoryJournal:
             and principal in (None, entry.principal)
         ][:limit]
 
+    async def latest(self, stream: str, *, before: int = 0, limit: int = 1000) -> list[Entry]:
+        raise NotImplementedError
+
     async def rows(
         self,
         table: str,
-        where: Mapping[str, Scalar] | None = None,
+        where: Filter | None = None,
         *,
         order: str = "",
         descending: bool = False,

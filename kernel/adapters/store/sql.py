@@ -175,8 +175,11 @@ class SqlReader:
         wanted = {"stream": query.stream, "kind": query.kind, "principal": query.principal}
         narrowed = {column: value for column, value in wanted.items() if value is not None}
         where = "".join(f" AND {column} = {mark}" for column in narrowed)
-        sql = f"SELECT {_ENTRY_LIST} FROM entries WHERE seq > {mark}{where} ORDER BY seq LIMIT {mark}"  # noqa: S608 -- fixed names and marks
-        return self._all(sql, (query.after, *narrowed.values(), query.limit))
+        end = f" AND seq < {mark}" if query.before else ""
+        order = "seq DESC" if query.descending else "seq"
+        sql = f"SELECT {_ENTRY_LIST} FROM entries WHERE seq > {mark}{where}{end} ORDER BY {order} LIMIT {mark}"  # noqa: S608 -- fixed names and marks
+        bounds = (query.before,) if query.before else ()
+        return self._all(sql, (query.after, *narrowed.values(), *bounds, query.limit))
 
     def scan(self, after: int = 0) -> Iterator[EntryRow]:
         mark = self._dialect.mark
@@ -245,7 +248,10 @@ class SqlReader:
         mark = self._dialect.mark
         tests: list[str] = []
         for column, value in query.where.items():
-            tests.append(f'"{column}" IS NULL' if value is None else f'"{column}" = {mark}')
+            if value == ():
+                return []
+            marks = f"IN ({', '.join([mark] * len(value))})" if isinstance(value, tuple) else f"= {mark}"
+            tests.append(f'"{column}" IS NULL' if value is None else f'"{column}" {marks}')
         order = query.order or columns[0]
         if query.after is not None:
             sign = "<" if query.descending else ">"
@@ -257,7 +263,9 @@ class SqlReader:
             f"SELECT {listed} FROM {query.table}{where} "  # noqa: S608 -- names were checked against the table
             f'ORDER BY "{order}" {direction}, "{columns[0]}" {direction} LIMIT {mark}'
         )
-        values = [value for value in query.where.values() if value is not None]
+        values: list[Scalar] = []
+        for value in query.where.values():
+            values += value if isinstance(value, tuple) else () if value is None else (value,)
         return self._all(sql, (*values, *(query.after or ()), query.limit))
 
     def _all(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
