@@ -1,4 +1,4 @@
-"""Forms as pages take them, and where they lead."""
+"""What pages take: forms, and the name of a part; and where a form leads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Annotated
 
 from litestar import MediaType, Response
 from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import Body, QueryParameter
 
+Part = Annotated[str, QueryParameter(name="part")]
+"""Which part of a page htmx asks for."""
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 
 

@@ -7,20 +7,17 @@ Guarantees: shown is what runs in this server now, of what the user may see; end
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
 
 from litestar import Response, get
-from litestar.params import Parameter
 
 from kernel.runtime.state import RunState
 from webui.desk import Desk
+from webui.forms import Part
 from webui.navigation import NavItem
 from webui.view import page, part
 
 NAV = NavItem("Agents", "/agents", "bot", 35, keys="g g")
 _MICRO = 1_000_000
-
-Part = Annotated[str, Parameter(query="part")]
 
 
 @dataclass(slots=True)

@@ -9,23 +9,23 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from kernel.gate.approval_record import Row, row_of
 from kernel.jsontypes import JsonValue
 from webui.desk import Desk
-from webui.forms import Form
+from webui.forms import Form, Part
 from webui.navigation import NavItem
 from webui.view import page, part
 
 NAV = NavItem("Approvals", "/approvals", "shield-question", 40, keys="g a")
 SHOWN: Final = 100
 
-Part = Annotated[str, Parameter(query="part")]
-
 
 @get("/approvals", include_in_schema=False)
-async def index(desk: Desk, every: Annotated[bool, Parameter(query="all")] = False, part_: Part = "") -> Response[str]:
+async def index(
+    desk: Desk, every: Annotated[bool, QueryParameter(name="all")] = False, part_: Part = ""
+) -> Response[str]:
     """What waits, the oldest first; with `all`, what was answered too."""
     model: dict[str, Any] = {"rows": await _listed(desk, every=every), "every": every, "may": _may(desk)}
     if part_ == "badge":
@@ -38,7 +38,7 @@ async def index(desk: Desk, every: Annotated[bool, Parameter(query="all")] = Fal
 
 
 @get("/approvals/{approval:str}", include_in_schema=False)
-async def show(desk: Desk, approval: str) -> Response[str]:
+async def show(desk: Desk, approval: FromPath[str]) -> Response[str]:
     """One approval: the link that the card has."""
     shown = await desk.call("approvals.show", {"approval": approval})
     rows = await desk.rows("approvals", {"id": approval}, limit=1)
@@ -47,7 +47,7 @@ async def show(desk: Desk, approval: str) -> Response[str]:
 
 
 @post("/approvals/{approval:str}/answer", include_in_schema=False, status_code=200)
-async def answer(desk: Desk, approval: str, data: Form) -> dict[str, str]:
+async def answer(desk: Desk, approval: FromPath[str], data: Form) -> dict[str, str]:
     """Once, for this run, always, or deny with a reason."""
     arguments: dict[str, JsonValue] = {
         "approval": approval,

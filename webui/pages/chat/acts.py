@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from litestar import Response, post
 from litestar.datastructures import UploadFile
 from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import Body, FromPath
 
 from kernel.errors import Invalid
 from kernel.runtime.attached import attachment_of
@@ -30,34 +30,34 @@ async def talk_of(desk: Desk, session_id: str) -> Conversation:
 
 
 @post("/chat/{session_id:str}/change", include_in_schema=False, status_code=204)
-async def change(desk: Desk, session_id: str, data: Form) -> None:
+async def change(desk: Desk, session_id: FromPath[str], data: Form) -> None:
     """Persona, model and approval mode: from the next turn on."""
     acts, session = await _own(desk, session_id)
     await acts.switch(session, model=data.get("model"), persona=data.get("persona"), approve=data.get("approve"))
 
 
 @post("/chat/{session_id:str}/rename", include_in_schema=False, status_code=204)
-async def rename(desk: Desk, session_id: str, data: Form) -> None:
+async def rename(desk: Desk, session_id: FromPath[str], data: Form) -> None:
     acts, session = await _own(desk, session_id)
     await acts.rename(session, data.get("name", "").strip())
 
 
 @post("/chat/{session_id:str}/pin", include_in_schema=False, status_code=204)
-async def pin(desk: Desk, session_id: str) -> None:
+async def pin(desk: Desk, session_id: FromPath[str]) -> None:
     """Pin it, or take the pin away."""
     acts, session = await _own(desk, session_id)
     await acts.pin(session, pinned=not session.pinned)
 
 
 @post("/chat/{session_id:str}/archive", include_in_schema=False, status_code=204)
-async def archive(desk: Desk, session_id: str) -> None:
+async def archive(desk: Desk, session_id: FromPath[str]) -> None:
     """Archive it, or bring it back."""
     acts, session = await _own(desk, session_id)
     await acts.archive(session, archived=not session.archived)
 
 
 @post("/chat/{session_id:str}/delete", include_in_schema=False, status_code=200)
-async def delete(desk: Desk, session_id: str) -> dict[str, str]:
+async def delete(desk: Desk, session_id: FromPath[str]) -> dict[str, str]:
     """Out of every list; the answer says where to take it back."""
     acts, session = await _own(desk, session_id)
     talk = desk.house.conversations.of(session)
@@ -68,7 +68,7 @@ async def delete(desk: Desk, session_id: str) -> dict[str, str]:
 
 
 @post("/chat/{session_id:str}/restore", include_in_schema=False)
-async def restore(desk: Desk, session_id: str) -> Response[str]:
+async def restore(desk: Desk, session_id: FromPath[str]) -> Response[str]:
     """Take a deletion back."""
     acts, session = await _own(desk, session_id)
     await acts.restore(session)
@@ -76,7 +76,7 @@ async def restore(desk: Desk, session_id: str) -> Response[str]:
 
 
 @post("/chat/{session_id:str}/fork", include_in_schema=False)
-async def fork(desk: Desk, session_id: str, data: Form) -> Response[str]:
+async def fork(desk: Desk, session_id: FromPath[str], data: Form) -> Response[str]:
     """A new session with the turns up to one of this."""
     acts, session = await _own(desk, session_id)
     turn = data.get("turn", "")
@@ -85,7 +85,7 @@ async def fork(desk: Desk, session_id: str, data: Form) -> Response[str]:
 
 
 @post("/chat/{session_id:str}/edit", include_in_schema=False, status_code=202)
-async def edit(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
+async def edit(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """Say a turn anew; it and what came after it leave the conversation, not the record."""
     turn = data.get("turn", "")
     said = Said(data.get("text", ""), key=data.get("key", "")[:64])
@@ -96,7 +96,7 @@ async def edit(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
 
 
 @post("/chat/{session_id:str}/attach", include_in_schema=False, status_code=201)
-async def attach(desk: Desk, session_id: str, data: Upload) -> dict[str, Any]:
+async def attach(desk: Desk, session_id: FromPath[str], data: Upload) -> dict[str, Any]:
     """Keep a file for the next message; the answer names it."""
     file = data.get("file")
     if not isinstance(file, UploadFile):

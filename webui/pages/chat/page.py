@@ -6,10 +6,10 @@ once. Every session here is the user's own: another's is not found.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from kernel.errors import Invalid
@@ -22,7 +22,7 @@ from webui import sse
 from webui.beginning import Beginning, begin_session
 from webui.conversations import Said
 from webui.desk import Desk
-from webui.forms import Form, redirected
+from webui.forms import Form, Part, redirected
 from webui.items import Item
 from webui.navigation import NavItem
 from webui.pages.chat import acts
@@ -38,7 +38,7 @@ SESSIONS_SHOWN = 60
 
 
 @get("/chat", include_in_schema=False)
-async def index(desk: Desk, q: str = "", part_: Annotated[str, Parameter(query="part")] = "") -> Response[Any]:
+async def index(desk: Desk, q: FromQuery[str] = "", part_: Part = "") -> Response[Any]:
     """The newest session; an empty one where there is none."""
     sessions = await _sessions(desk, q)
     if part_ == "sessions":
@@ -68,10 +68,10 @@ async def new(desk: Desk) -> Response[str]:
 @get("/chat/{session_id:str}", include_in_schema=False)
 async def show(
     desk: Desk,
-    session_id: str,
-    part_: Annotated[str, Parameter(query="part")] = "",
-    q: str = "",
-    before: int | None = None,
+    session_id: FromPath[str],
+    part_: Part = "",
+    q: FromQuery[str] = "",
+    before: FromQuery[int | None] = None,
 ) -> Response[Any]:
     """One conversation."""
     if part_ == "sessions":
@@ -102,7 +102,9 @@ async def show(
 
 
 @get("/chat/{session_id:str}/events", include_in_schema=False)
-async def events(desk: Desk, request: Request[Any, Any, Any], session_id: str, after: int = 0) -> sse.EventAnswer:
+async def events(
+    desk: Desk, request: Request[Any, Any, Any], session_id: FromPath[str], after: FromQuery[int] = 0
+) -> sse.EventAnswer:
     """The conversation as it goes on after an entry."""
     session = await desk.session(session_id)
     room = await desk.house.rooms.enter(session)
@@ -117,7 +119,7 @@ async def events(desk: Desk, request: Request[Any, Any, Any], session_id: str, a
 
 
 @post("/chat/{session_id:str}/say", include_in_schema=False, status_code=202)
-async def say(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
+async def say(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """A message: begins a turn, answers, steers the agent at work, or waits (`queue`)."""
     talk = await talk_of(desk, session_id)
     files = talk.uploaded(data.get("attach", "").split(","))
@@ -128,26 +130,26 @@ async def say(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
 
 
 @post("/chat/{session_id:str}/unqueue", include_in_schema=False, status_code=200)
-async def unqueue(desk: Desk, session_id: str, data: Form) -> dict[str, str]:
+async def unqueue(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """Take a waiting message back into the composer."""
     number = data.get("number", "")
     return {"text": (await talk_of(desk, session_id)).unqueue(int(number) if number.isdigit() else -1).text}
 
 
 @post("/chat/{session_id:str}/stop", include_in_schema=False, status_code=204)
-async def stop(desk: Desk, session_id: str) -> None:
+async def stop(desk: Desk, session_id: FromPath[str]) -> None:
     """End the turn with its agent and every process of it."""
     await (await talk_of(desk, session_id)).stop()
 
 
 @post("/chat/{session_id:str}/resume", include_in_schema=False, status_code=204)
-async def resume(desk: Desk, session_id: str) -> None:
+async def resume(desk: Desk, session_id: FromPath[str]) -> None:
     """Go on with a turn that was interrupted or paused."""
     (await talk_of(desk, session_id)).resume()
 
 
 @post("/chat/{session_id:str}/draft", include_in_schema=False, status_code=204)
-async def confirm(desk: Desk, session_id: str, data: Form) -> None:
+async def confirm(desk: Desk, session_id: FromPath[str], data: Form) -> None:
     """Accept the draft as it stands in the form, or decline it."""
     talk = await talk_of(desk, session_id)
     spec = talk.draft.spec
@@ -155,7 +157,7 @@ async def confirm(desk: Desk, session_id: str, data: Form) -> None:
 
 
 @post("/chat/{session_id:str}/answer", include_in_schema=False, status_code=204)
-async def answer(desk: Desk, session_id: str, data: Form) -> None:
+async def answer(desk: Desk, session_id: FromPath[str], data: Form) -> None:
     """What an agent asked for."""
     await desk.session(session_id)
     run = await desk.run(data.get("run", ""))

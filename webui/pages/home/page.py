@@ -6,15 +6,15 @@ breakers say now.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from litestar import Response, get
-from litestar.params import Parameter
 
 from kernel.gate.approval_record import row_of
 from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from webui.desk import Desk
+from webui.forms import Part
 from webui.navigation import NavItem
 from webui.pages.home.feed import told
 from webui.view import page, part
@@ -22,8 +22,6 @@ from webui.view import page, part
 NAV = NavItem("Home", "/", "house", 0, keys="g h")
 FEED_SHOWN: Final = 30
 _FEED_READ: Final = 400
-
-Part = Annotated[str, Parameter(query="part")]
 
 
 @get("/", include_in_schema=False)

@@ -6,10 +6,10 @@ the capability it rested on, as the journal has them. What changes a run is a sy
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery
 
 from kernel.ids import RunId
 from kernel.jsontypes import JsonValue
@@ -18,7 +18,7 @@ from ouroboros.seedbook import read_stream
 from webui import runs_view
 from webui.desk import Desk
 from webui.drawing import Drawing
-from webui.forms import Form, redirected
+from webui.forms import Form, Part, redirected
 from webui.navigation import NavItem
 from webui.pages.runs.inspect import compared, request_of, timeline_of
 from webui.record import of_run
@@ -28,11 +28,11 @@ NAV = NavItem("Runs", "/runs", "activity", 30, keys="g r")
 RUNS_SHOWN: Final = 50
 _MICRO: Final = 1_000_000
 
-Part = Annotated[str, Parameter(query="part")]
-
 
 @get("/runs", include_in_schema=False)
-async def index(desk: Desk, status: str = "", seed: str = "", before: int = 0, part_: Part = "") -> Response[str]:
+async def index(
+    desk: Desk, status: FromQuery[str] = "", seed: FromQuery[str] = "", before: FromQuery[int] = 0, part_: Part = ""
+) -> Response[str]:
     """The newest first; `before` (microseconds) pages back."""
     model: dict[str, Any] = {
         "rows": await _rows(desk, status, seed, before),
@@ -46,7 +46,7 @@ async def index(desk: Desk, status: str = "", seed: str = "", before: int = 0, p
 
 
 @get("/runs/{run_id:str}", include_in_schema=False)
-async def show(desk: Desk, run_id: str, part_: Part = "") -> Response[str]:
+async def show(desk: Desk, run_id: FromPath[str], part_: Part = "") -> Response[str]:
     """One run: where it stands, and everything it did."""
     state = await desk.run(run_id)
     loaded = await of_run(desk.kernel.journal, state.run)
@@ -67,7 +67,7 @@ async def show(desk: Desk, run_id: str, part_: Part = "") -> Response[str]:
 
 
 @get("/runs/{run_id:str}/steps/{number:int}", include_in_schema=False)
-async def step(desk: Desk, run_id: str, number: int) -> Response[str]:
+async def step(desk: Desk, run_id: FromPath[str], number: FromPath[int]) -> Response[str]:
     """What the model was sent at a step, whole."""
     state = await desk.run(run_id)
     entries = await read_stream(desk.kernel.journal, state.run)
@@ -76,26 +76,26 @@ async def step(desk: Desk, run_id: str, number: int) -> Response[str]:
 
 
 @get("/runs/{run_id:str}/calls/{call:str}/diff", include_in_schema=False)
-async def diff(desk: Desk, run_id: str, call: str) -> Response[str]:
+async def diff(desk: Desk, run_id: FromPath[str], call: FromPath[str]) -> Response[str]:
     """What a file change replaced, line by line, from the contents that were kept."""
     path, lines = await runs_view.diff_of(desk, run_id, call)
     return part(desk, "runs/diff.html", lines=lines, path=path)
 
 
 @post("/runs/{run_id:str}/calls/{call:str}/undo", include_in_schema=False, status_code=200)
-async def undo(desk: Desk, run_id: str, call: str) -> dict[str, str]:
+async def undo(desk: Desk, run_id: FromPath[str], call: FromPath[str]) -> dict[str, str]:
     """Put back what a file change replaced. Refused where the file changed since."""
     return {"message": (await runs_view.undo(desk, run_id, call)).text}
 
 
 @post("/runs/{run_id:str}/cancel", include_in_schema=False, status_code=204)
-async def cancel(desk: Desk, run_id: str) -> None:
+async def cancel(desk: Desk, run_id: FromPath[str]) -> None:
     await desk.run(run_id)
     await desk.call("runs.cancel", {"run": run_id})
 
 
 @post("/runs/{run_id:str}/resume", include_in_schema=False, status_code=204)
-async def resume(desk: Desk, run_id: str, data: Form) -> None:
+async def resume(desk: Desk, run_id: FromPath[str], data: Form) -> None:
     """Go on, with what the form raises of the budget, and what became of a call in doubt."""
     await desk.run(run_id)
     arguments: dict[str, JsonValue] = {"run": run_id}
@@ -110,13 +110,13 @@ async def resume(desk: Desk, run_id: str, data: Form) -> None:
 
 
 @post("/runs/{run_id:str}/steer", include_in_schema=False, status_code=204)
-async def steer(desk: Desk, run_id: str, data: Form) -> None:
+async def steer(desk: Desk, run_id: FromPath[str], data: Form) -> None:
     await desk.run(run_id)
     await desk.call("runs.steer", {"run": run_id, "text": data.get("text", "")})
 
 
 @post("/runs/{run_id:str}/fork", include_in_schema=False)
-async def fork(desk: Desk, run_id: str, data: Form) -> Response[str]:
+async def fork(desk: Desk, run_id: FromPath[str], data: Form) -> Response[str]:
     """A new run that goes on from a step of this one."""
     await desk.run(run_id)
     arguments: dict[str, JsonValue] = {"run": run_id, "text": data.get("text", "")}
@@ -127,14 +127,14 @@ async def fork(desk: Desk, run_id: str, data: Form) -> Response[str]:
 
 
 @post("/runs/{run_id:str}/replay", include_in_schema=False, status_code=200)
-async def replayed(desk: Desk, run_id: str) -> Response[str]:
+async def replayed(desk: Desk, run_id: FromPath[str]) -> Response[str]:
     """Run the record again, with no model and no tool, and say whether it ends as it did."""
     again = await runs_view.replayed(desk, run_id)
     return part(desk, "runs/replay.html", done=again.done, same=again.same)
 
 
 @get("/runs/{run_id:str}/export", include_in_schema=False)
-async def export(desk: Desk, run_id: str) -> Response[str]:
+async def export(desk: Desk, run_id: FromPath[str]) -> Response[str]:
     """Every entry of the run, one JSON object a line."""
     await desk.run(run_id)
     lines = runs_view.lines_of(await read_stream(desk.kernel.journal, RunId(run_id)))
@@ -143,7 +143,7 @@ async def export(desk: Desk, run_id: str) -> Response[str]:
 
 
 @get("/runs/{run_id:str}/compare/{other_id:str}", include_in_schema=False)
-async def compare(desk: Desk, run_id: str, other_id: str) -> Response[str]:
+async def compare(desk: Desk, run_id: FromPath[str], other_id: FromPath[str]) -> Response[str]:
     """Two runs side by side, step by step."""
     one, other = await desk.run(run_id), await desk.run(other_id)
     pages = [await of_run(desk.kernel.journal, state.run) for state in (one, other)]

@@ -5,16 +5,16 @@ Guarantees: a Seed is seen by who sees everything, and by who owns a run of it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath
 
 from kernel.ids import RunId
 from kernel.journal.projection import Scalar
 from webui import seeds
 from webui.desk import Desk
-from webui.forms import Form, redirected
+from webui.forms import Form, Part, redirected
 from webui.items import VerdictItem
 from webui.navigation import NavItem
 from webui.record import of_run
@@ -22,8 +22,6 @@ from webui.view import page, part
 
 NAV = NavItem("Seeds", "/seeds", "sprout", 20, keys="g s")
 SHOWN: Final = 100
-
-Part = Annotated[str, Parameter(query="part")]
 
 
 @get("/seeds", include_in_schema=False)
@@ -50,7 +48,7 @@ async def submitted(desk: Desk, data: Form) -> Response[str]:
 
 
 @get("/seeds/{seed_id:str}", include_in_schema=False)
-async def show(desk: Desk, seed_id: str, part_: Part = "") -> Response[str]:
+async def show(desk: Desk, seed_id: FromPath[str], part_: Part = "") -> Response[str]:
     """One Seed: its words, where it comes from, what came of it."""
     seed = await seeds.find(desk, seed_id)
     runs = await desk.rows("runs", {"seed": seed_id}, order="started_us")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from litestar import Request, Response, get, post
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from kernel.errors import AccessDenied, OxiosError
@@ -53,13 +54,13 @@ async def create(desk: Desk, data: Form) -> Response[Any]:
 
 
 @post("/users/{name:str}/role", include_in_schema=False, opt=_ADMIN)
-async def change(desk: Desk, name: str, data: Form) -> Response[Any]:
+async def change(desk: Desk, name: FromPath[str], data: Form) -> Response[Any]:
     await desk.call("users.change", {"name": name, "role": data.get("role", "")})
     return Redirect("/users", status_code=303)
 
 
 @post("/users/{name:str}/remove", include_in_schema=False, opt=_ADMIN)
-async def remove(desk: Desk, name: str) -> Response[Any]:
+async def remove(desk: Desk, name: FromPath[str]) -> Response[Any]:
     """Remove a user; their sessions end with them."""
     await desk.call("users.remove", {"name": name})
     desk.house.doors.sign_out_everywhere(user_principal(name))
@@ -67,13 +68,13 @@ async def remove(desk: Desk, name: str) -> Response[Any]:
 
 
 @post("/users/{name:str}/link", include_in_schema=False, opt=_ADMIN)
-async def link(desk: Desk, name: str) -> Response[Any]:
+async def link(desk: Desk, name: FromPath[str]) -> Response[Any]:
     """A one-time link, with which its user signs in and sets a password."""
     return await _page(desk, link=await _link(desk, name), whose=name)
 
 
 @post("/users/{name:str}/no-password", include_in_schema=False, opt=_ADMIN)
-async def no_password(desk: Desk, name: str) -> Response[Any]:
+async def no_password(desk: Desk, name: FromPath[str]) -> Response[Any]:
     """Take a user's password and sessions away."""
     await desk.call("users.password", {"name": name})
     desk.house.doors.sign_out_everywhere(desk.kernel.users.known(name))
@@ -101,13 +102,13 @@ async def create_token(request: Request[Any, Any, Any], desk: Desk) -> Response[
 
 
 @post("/tokens/{token:str}/revoke", include_in_schema=False, opt=_ADMIN)
-async def revoke_token(desk: Desk, token: str) -> Response[Any]:
+async def revoke_token(desk: Desk, token: FromPath[str]) -> Response[Any]:
     await desk.call("tokens.revoke", {"token": token})
     return Redirect("/users", status_code=303)
 
 
 @get("/account", include_in_schema=False)
-async def account(desk: Desk, ended: int | None = None) -> Response[str]:
+async def account(desk: Desk, ended: FromQuery[int | None] = None) -> Response[str]:
     """Who one is here; `ended` where a password was just set, with so many other sessions."""
     done = "" if ended is None else f"The password is set; {ended} other sessions have ended."
     return _account(desk, done=done)
