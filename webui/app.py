@@ -27,6 +27,7 @@ from webui.assets import static_file
 from webui.desk import Desk
 from webui.house import House
 from webui.navigation import NavItem, sort_key
+from webui.openai.threads import Threads
 from webui.rest.once import Once
 from webui.security.guard import Guard
 from webui.security.headers import security_headers
@@ -54,7 +55,7 @@ def make_app(house: House) -> Litestar:
         before_send=[security_headers(secure=house.options.secure_cookies)],
         request_class=HTMXRequest,
         request_max_body_size=BODY_BYTES_MAX,
-        state=State({"house": house, "once": Once(house.kernel.clock)}),
+        state=State({"house": house, "once": Once(house.kernel.clock), "threads": Threads()}),
         openapi_config=None,  # `webui.api.schema` serves the document; its pages would load from elsewhere
         logging_config=None,
     )

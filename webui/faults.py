@@ -2,7 +2,7 @@
 
 Guarantees: every error of the kernel has a status; an unexpected one is logged with its request's id
 and told as 500 without its text. A browser that asked for a page gets one, everyone else
-`application/problem+json`.
+`application/problem+json`, or OpenAI's form below /v1.
 
 Source: RFC 9457.
 """
@@ -18,8 +18,10 @@ from litestar.exceptions import HTTPException
 
 from kernel import errors
 from kernel.log import get_logger
+from webui.openai import errors as openai
 
 _log = get_logger("web")
+_PROGRAMS: Final = ("/api/", openai.PATH)
 _STATUS: Final[Sequence[tuple[type[errors.OxiosError], int]]] = (
     (errors.AccessDenied, 403),
     (errors.ApprovalPending, 409),
@@ -48,19 +50,26 @@ def problem(status: int, title: str, detail: str = "", remedy: str = "", **more:
     return document | {key: value for key, value in {"detail": detail, "remedy": remedy, **more}.items() if value}
 
 
+def problem_of(error: errors.OxiosError) -> dict[str, Any]:
+    """The problem document of an error of the kernel."""
+    return problem(status_of(error), error.message, remedy=error.remedy, code=error.code)
+
+
 def answer(request: Request[Any, Any, Any], status: int, document: dict[str, Any], **headers: str) -> Response[Any]:
     """The document as what the client reads: a page for a browser, JSON for the rest."""
     if wants_page(request):
         house = request.app.state.house
         html = house.views.render("fault.html", frame="bare_frame.html", problem=document)
         return Response(html, status_code=status, media_type=MediaType.HTML, headers=headers)
+    if request.url.path.startswith(openai.PATH):
+        return Response(openai.openai_error(document), status_code=status, headers=headers)
     return Response(document, status_code=status, media_type="application/problem+json", headers=headers)
 
 
 def wants_page(request: Request[Any, Any, Any]) -> bool:
     """A browser that navigates; not htmx, not the API."""
     accepts = request.headers.get("accept", "")
-    return "text/html" in accepts and "hx-request" not in request.headers and not request.url.path.startswith("/api/")
+    return "text/html" in accepts and "hx-request" not in request.headers and not request.url.path.startswith(_PROGRAMS)
 
 
 def on_oxios_error(request: Request[Any, Any, Any], error: errors.OxiosError) -> Response[Any]:
@@ -68,7 +77,7 @@ def on_oxios_error(request: Request[Any, Any, Any], error: errors.OxiosError) ->
     headers: dict[str, str] = {}
     if isinstance(error, errors.Unavailable) and error.retry_after_s:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return answer(request, status, problem(status, error.message, remedy=error.remedy, code=error.code), **headers)
+    return answer(request, status, problem_of(error), **headers)
 
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:

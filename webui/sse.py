@@ -45,10 +45,11 @@ class EventAnswer(ASGIResponse):
 
     _should_set_content_length = False
 
-    def __init__(self, write: Writer) -> None:
+    def __init__(self, write: Writer, hello: bytes = _HELLO) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(media_type="text/event-stream", headers=headers, status_code=200)
         self._write = write
+        self._hello = hello
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         async def put(chunk: bytes) -> None:
@@ -58,7 +59,7 @@ class EventAnswer(ASGIResponse):
             group.start_soon(_gone, receive, group.cancel_scope)
             group.start_soon(_beat, put)
             try:
-                await put(_HELLO)
+                await put(self._hello)
                 await self._write(put)
             except Lagged:
                 pass

@@ -1,0 +1,1 @@
+"""Oxios' agents for clients of OpenAI's API: its forms, and turns of sessions behind them."""

@@ -1,0 +1,190 @@
+"""OpenAI's forms, as far as an agent can mean them.
+
+Guarantees: what would change the answer and cannot be done here (other tools, several answers, forced formats)
+is refused, not ignored; what only tunes a sampling (temperature and its kind) is taken and has no effect.
+A field that OpenAI does not have is refused.
+
+Source: OpenAI API reference, chat completions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+
+from webui.rest.shapes import Asked, Json, Shape
+
+MESSAGES_MAX = 2_000
+TEXT_CHARS_MAX = 1_000_000
+Text = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
+
+
+class TextPart(Asked):
+    type: Literal["text"]
+    text: Text
+
+
+class ImageUrl(Asked):
+    url: Annotated[str, Field(max_length=30_000_000, description="A `data:` URL: nothing is fetched.")]
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class ImagePart(Asked):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part: TypeAlias = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
+class SystemMessage(Asked):
+    role: Literal["system", "developer"]
+    content: Text | tuple[TextPart, ...]
+    name: Annotated[str, Field(max_length=200)] | None = None
+
+
+class UserMessage(Asked):
+    role: Literal["user"]
+    content: Text | Annotated[tuple[Part, ...], Field(min_length=1, max_length=64)]
+    name: Annotated[str, Field(max_length=200)] | None = None
+
+
+class AssistantMessage(Asked):
+    """As it was answered; what it holds beside its words is not looked at."""
+
+    role: Literal["assistant"]
+    content: Text | tuple[TextPart, ...] | None = None
+    name: Annotated[str, Field(max_length=200)] | None = None
+    refusal: Text | None = None
+    reasoning_content: Text | None = None
+    annotations: tuple[Json, ...] | None = None
+    audio: None = None
+    function_call: None = None
+    tool_calls: Annotated[tuple[Json, ...], Field(max_length=0)] | None = None
+
+
+Message: TypeAlias = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
+
+
+class StreamOptions(Asked):
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class TextFormat(Asked):
+    type: Literal["text"]
+
+
+class CompletionIn(Asked):
+    """A turn of a session of the token's user.
+
+    `model` is a persona's id or `oxios/PROVIDER/MODEL`: see `GET /v1/models`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "oxios/embedded/planner",
+                    "messages": [{"role": "user", "content": "List the files here."}],
+                }
+            ]
+        }
+    )
+
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    messages: tuple[Message, ...] = Field(min_length=1, max_length=MESSAGES_MAX)
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    n: Literal[1] | None = None
+    tools: Annotated[tuple[Json, ...], Field(max_length=0)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    response_format: TextFormat | None = None
+    logprobs: Literal[False] | None = None
+    modalities: tuple[Literal["text"], ...] | None = None
+    # Taken, and without effect: an agent is many requests, each as its persona and settings have it.
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: Annotated[str, Field(max_length=1_000)] | Annotated[tuple[str, ...], Field(max_length=4)] | None = None
+    seed: int | None = None
+    user: Annotated[str, Field(max_length=512)] | None = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    logit_bias: dict[str, float] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Annotated[str, Field(max_length=20)] | None = None
+    verbosity: Annotated[str, Field(max_length=20)] | None = None
+    service_tier: Annotated[str, Field(max_length=20)] | None = None
+    prompt_cache_key: Annotated[str, Field(max_length=512)] | None = None
+    safety_identifier: Annotated[str, Field(max_length=512)] | None = None
+
+
+class Usage(Shape):
+    """Of all requests of the turn, its phases and runs together, as the providers reported them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class AnswerMessage(Shape):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    reasoning_content: str | None = Field(default=None, description="What the agent did and said on its way.")
+    refusal: None = None
+
+
+class Choice(Shape):
+    index: Literal[0] = 0
+    message: AnswerMessage
+    finish_reason: Literal["stop", "length"]
+    logprobs: None = None
+
+
+class Behind(Shape):
+    """An extension: where the turn stands on record."""
+
+    session: str
+    turn: int
+    status: str
+    runs: list[str]
+
+
+class CompletionOut(Shape):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    oxios: Behind
+
+
+class ModelOut(Shape):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelsOut(Shape):
+    object: Literal["list"] = "list"
+    data: list[ModelOut]
+
+
+class ErrorBody(Shape):
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorOut(Shape):
+    """A refusal in OpenAI's form."""
+
+    error: ErrorBody
