@@ -25,6 +25,7 @@ NAME_CHARS_MAX: Final = 80
 DESCRIPTION_CHARS_MAX: Final = 500
 TRAITS_MAX: Final = 20
 TRAIT_CHARS_MAX: Final = 60
+RESERVED: Final = ("none", "new")
 
 
 def text_of(persona: Persona) -> str:
@@ -60,7 +61,7 @@ def digest_of(persona: Persona) -> str:
 def faults(persona: Persona) -> Mapping[str, str]:
     """Field to what is wrong with it; none where it may be written."""
     found = {
-        "id": "" if ID.fullmatch(persona.id) else "use a-z, 0-9, - and _, at most 64 characters",
+        "id": _id(persona.id),
         "name": _line(persona.name, NAME_CHARS_MAX),
         "role": _line(persona.role, NAME_CHARS_MAX),
         "description": _line(persona.description, DESCRIPTION_CHARS_MAX),
@@ -71,6 +72,12 @@ def faults(persona: Persona) -> Mapping[str, str]:
         "personality_traits": _traits(persona.personality_traits),
     }
     return {name: said for name, said in found.items() if said}
+
+
+def _id(text: str) -> str:
+    if text in RESERVED:
+        return "this word means something else where personas are named"
+    return "" if ID.fullmatch(text) else "use a-z, 0-9, - and _, at most 64 characters"
 
 
 def _line(text: str, chars_max: int) -> str:

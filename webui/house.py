@@ -18,9 +18,11 @@ from kernel.errors import NotFound
 from kernel.observe.metrics import Metrics
 from webui.asker import WebAsker
 from webui.conversations import Conversations
+from webui.figures import Figures
 from webui.options import WebOptions
 from webui.readiness import Readiness
 from webui.rooms import Rooms
+from webui.samples import Samples, figures_of
 from webui.security.doors import Doors, open_doors
 from webui.stream import Hub, open_hub
 from webui.templates import Views
@@ -40,6 +42,8 @@ class House:
     options: WebOptions
     metrics: Metrics
     readiness: Readiness
+    figures: Figures
+    samples: Samples
 
     def workspace(self, user: User) -> Path:
         """Where a user's agents work: the place that the user holds. Raises: NotFound, for one who has none."""
@@ -62,7 +66,17 @@ async def open_house(kernel: Kernel, asker: WebAsker, options: WebOptions | None
         rooms = Rooms(kernel, asker=asker, tasks=tasks, hub=hub, talks=talks, views=views)
         metrics, readiness = Metrics(), Readiness(kernel)
         end_metrics = kernel.journal.subscribe(metrics.observe)
-        yield House(kernel, asker, tasks, hub, talks, rooms, doors, views, options, metrics, readiness)
+
+        def measured() -> dict[str, float]:
+            live = {"running": float(len(kernel.supervisor.live)), "clients": float(hub.followers)}
+            return {**live, **figures_of(metrics)}
+
+        samples = Samples(kernel.clock, measured)
+        tasks.start_soon(samples.run)
+        figures = Figures(kernel.journal)
+        yield House(
+            kernel, asker, tasks, hub, talks, rooms, doors, views, options, metrics, readiness, figures, samples
+        )
         end_metrics()
         doors.close()
         hub.close()

@@ -100,11 +100,12 @@ class TopicFollower(Follower):
     seq: int = 0
 
     def put(self, frame: Frame) -> None:
-        topic = topic_of(frame) if isinstance(frame, Entry) else ""
-        if isinstance(frame, Entry):
-            self.seq = frame.seq
-        if topic and topic not in self.topics:
-            self.topics.add(topic)
+        if not isinstance(frame, Entry):
+            return
+        self.seq = frame.seq
+        changed = topics_of(frame) - self.topics
+        if changed:
+            self.topics |= changed
             self.ready.set()
 
     async def changed(self) -> tuple[int, list[str]]:
@@ -241,18 +242,17 @@ def everything(_stream: str) -> bool:
     return True
 
 
-def topic_of(entry: Entry) -> str:
-    """What region of a page an entry changes; empty for none."""
+def topics_of(entry: Entry) -> frozenset[str]:
+    """What regions of pages an entry changes."""
     noun = entry.kind.partition(".")[0]
     if entry.stream == SYSTEM_STREAM and noun == "call":
-        return ""
-    return _TOPICS.get(noun, "")
+        return frozenset()
+    return _TOPICS.get(noun, frozenset())
 
 
-_TOPICS: Final = {
+_TOPIC: Final = {
     "run": "runs",
     "call": "runs",
-    "model": "runs",
     "review": "runs",
     "context": "runs",
     "approval": "approvals",
@@ -270,7 +270,8 @@ _TOPICS: Final = {
 }
 
 
-TOPICS: Final = tuple(sorted(set(_TOPICS.values())))
+_TOPICS: Final = {noun: frozenset({topic}) for noun, topic in _TOPIC.items()} | {"model": frozenset({"runs", "models"})}
+TOPICS: Final = tuple(sorted(frozenset[str]().union(*_TOPICS.values())))
 
 
 def _place(event: LiveEvent) -> tuple[str, str]:

@@ -135,6 +135,14 @@ class Engine:
     def cooling(self) -> tuple[CooldownReport, ...]:
         return tuple(self.health.cooling(self._clock.monotonic_s()))
 
+    def key_sources(self, provider: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Where its keys come from, never a key; and the variables that the settings name and that are empty.
+
+        Raises: NotFound (no such provider), Invalid (the home's key file is damaged).
+        """
+        found = self._wiring.keys.found(provider)
+        return tuple(key.source for key in found.keys), found.missing
+
     def secret_values(self) -> tuple[str, ...]:
         """Every key's value, for the scrubber alone. Raises: Invalid, where the home's key file is damaged."""
         keys = self._wiring.keys

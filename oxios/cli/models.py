@@ -14,10 +14,7 @@ from oxios.exits import Exit
 from oxios.frame import say, settings_for
 
 if TYPE_CHECKING:
-    from kernel.engine.catalog import Catalog, ModelFacts
-    from kernel.engine.stats import RoutingStats
-    from kernel.ports.provider import Price
-    from kernel.settings import Settings
+    from kernel.engine.catalog import ModelFacts
 
 NAME = "models"
 HELP = "list models, with context and price; how they served; and their keys"
@@ -62,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from kernel.clock import SystemClock  # noqa: PLC0415 -- `oxios --help` needs none of these
     from kernel.engine.catalog import DISTRIBUTION, Catalog  # noqa: PLC0415 -- as above
+    from kernel.engine.report import configured, fact_fields  # noqa: PLC0415 -- as above
     from kernel.errors import NotFound  # noqa: PLC0415 -- as above
 
     settings = settings_for(args)
@@ -77,7 +75,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         shown = {
             "catalog": {"name": DISTRIBUTION, **asdict(edition)},
-            "models": [{**_fact_fields(one), "default": one.model == settings.model.default} for one in facts],
+            "models": [{**fact_fields(one), "default": one.model == settings.model.default} for one in facts],
         }
         print(json.dumps(shown, ensure_ascii=False))
         return Exit.OK
@@ -86,13 +84,6 @@ def _list(args: argparse.Namespace) -> int:
     )
     say(f"catalog: {DISTRIBUTION} {edition.version}, its newest price of {edition.newest}", args)
     return Exit.OK
-
-
-def configured(settings: Settings) -> tuple[str, ...]:
-    """Every model that the settings name, the default first."""
-    routing = settings.routing
-    named = (settings.model.default, *routing.fallbacks, *routing.phases.values(), *routing.personas.values())
-    return tuple(dict.fromkeys((*named, *settings.models, "embedded/planner")))
 
 
 def _fact_row(one: ModelFacts) -> tuple[str, ...]:
@@ -105,29 +96,12 @@ def _fact_row(one: ModelFacts) -> tuple[str, ...]:
     return (one.model, str(one.context_tokens), str(one.output_tokens), *money, source)
 
 
-def _fact_fields(one: ModelFacts) -> dict[str, Any]:
-    return {
-        "model": one.model,
-        "context_tokens": one.context_tokens,
-        "output_tokens": one.output_tokens,
-        "modalities": one.modalities,
-        "known": one.known,
-        "price_source": one.price_source,
-        "price": None if one.price is None else _price_fields(one.price),
-    }
-
-
-def _price_fields(price: Price) -> dict[str, Any]:
-    fields = asdict(price)
-    fields["tiers"] = [{"above_tokens": start, **_price_fields(tier)} for start, tier in price.tiers]
-    return fields
-
-
 def _stats(args: argparse.Namespace) -> int:
     """Raises: JournalDown, where there is no journal or it cannot be read."""
     from kernel.boot import make_store  # noqa: PLC0415 -- the kernel's imports are most of a command's start
     from kernel.clock import SystemClock  # noqa: PLC0415 -- as above
     from kernel.engine.catalog import Catalog  # noqa: PLC0415 -- as above
+    from kernel.engine.report import stats_fields  # noqa: PLC0415 -- as above
     from kernel.engine.stats import RoutingStats  # noqa: PLC0415 -- as above
     from kernel.journal.rows import entry_of  # noqa: PLC0415 -- as above
 
@@ -146,38 +120,6 @@ def _stats(args: argparse.Namespace) -> int:
     else:
         _print_stats(shown)
     return Exit.OK
-
-
-def stats_fields(stats: RoutingStats, settings: Settings, catalog: Catalog, now_us: int) -> dict[str, Any]:
-    """Everything the statistics say, as plain data."""
-    alone = stats.alone(dict.fromkeys((*stats.models, *configured(settings))), catalog.price_of)
-    paid = {model: micro for model, micro in alone.items() if model in stats.models and stats.models[model].replies}
-    best = next(iter(paid), "")
-    return {
-        "models": [
-            {
-                "model": one.model,
-                "answered_as": one.answered_as,
-                "calls": one.calls,
-                "replies": one.replies,
-                "failures": dict(sorted(one.failures.items())),
-                "tokens": {"in": one.input_tokens, "out": one.output_tokens, "cached": one.cached_tokens},
-                "micro_usd": one.cost_micro_usd,
-                "ms_p50": one.latency_ms(50),
-                "ms_p95": one.latency_ms(95),
-                "alone_micro_usd": alone.get(one.model),
-            }
-            for one in stats.models.values()
-        ],
-        "micro_usd": stats.cost_micro_usd,
-        "alone_micro_usd": dict(alone),
-        "best_single": {"model": best, "micro_usd": paid[best]} if best else None,
-        "fallbacks": [asdict(event) for event in stats.fallbacks],
-        "breakers": [
-            {"model": model, "key": key, "state": state, "failures": failures}
-            for (model, key), (state, failures) in stats.breakers(now_us).items()
-        ],
-    }
 
 
 def _print_stats(shown: Mapping[str, Any]) -> None:

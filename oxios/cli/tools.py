@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oxios.exits import Exit
-
-if TYPE_CHECKING:
-    from kernel.syscalls.declare import AnySyscall
 
 NAME = "tools"
 HELP = "list the tools that agents can call, with what they do to the world"
@@ -23,7 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from kernel.syscalls.table import discover  # noqa: PLC0415 -- `oxios --help` needs no tool
+    from kernel.syscalls.describe import described  # noqa: PLC0415 -- `oxios --help` needs no tool
+    from kernel.syscalls.table import discover  # noqa: PLC0415 -- as above
 
     table = discover()
     if args.name:
@@ -39,43 +36,6 @@ def run(args: argparse.Namespace) -> int:
         first_line = one.description.split("\n", 1)[0]
         print(f"{one.name:<{width}}  {one.effect.value:<8}  {one.tier:<14}  {one.approval:<9}  {first_line}")
     return Exit.OK
-
-
-def described(one: AnySyscall) -> dict[str, Any]:
-    """Everything its declaration says, as plain data."""
-    from kernel.syscalls.table import args_schema  # noqa: PLC0415 -- `oxios --help` needs no tool
-
-    return {
-        "name": one.name,
-        "description": one.description,
-        "effect": one.effect.value,
-        "tier": one.tier,
-        "approval": one.approval,
-        "offered": one.offered,
-        "claims": list(claim_words(one)),
-        "schema": args_schema(one.args),
-    }
-
-
-def claim_words(one: AnySyscall) -> Iterator[str]:
-    """What a call claims, computed by its own declaration from arguments that stand for any."""
-    from kernel.syscalls.target import CommandClaim, PathClaim, UrlClaim  # noqa: PLC0415 -- as above
-
-    fields = one.args.model_fields
-    values = {
-        name: f"<{name}>" if field.is_required() else field.get_default(call_default_factory=True)
-        for name, field in fields.items()
-    }
-    for claim in one.claims(one.args.model_construct(**values)):
-        match claim:
-            case PathClaim():
-                yield f"file {claim.path} [{claim.right.letters()}]"
-            case CommandClaim():
-                yield "the programs of the command [x]"
-            case UrlClaim():
-                yield f"net host of {claim.url} [x]"
-            case _:
-                yield f"{claim.kind}:{claim.name} [{claim.right.letters()}]"
 
 
 def _full(shown: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Personas: how agents speak and work; which is active; editing them."""

@@ -1,0 +1,1 @@
+"""Search: the words of one's own sessions."""

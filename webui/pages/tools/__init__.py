@@ -1,0 +1,1 @@
+"""Tools: what agents can call, what each call needs, and how calls went."""
