@@ -312,4 +312,20 @@ async def test_a_conversation_fits_every_width(tmp_path: Path, width: int) -> No
         wide, window = await widths(page)
         assert wide == window
         await expect(page.locator("#send")).to_be_in_viewport()
+        details = page.locator("[data-fold=details]")
+        for _ in range(2):
+            shown = await page.locator("#details").is_visible()
+            await details.click()
+            await expect(page.locator("#details")).to_be_visible(visible=not shown)
+        assert await axe(page) == []
+
+
+async def test_sessions_are_at_hand_on_a_telephone(tmp_path: Path) -> None:
+    """They open over the conversation, and close again."""
+    async with open_site(tmp_path) as site, open_browser(site) as browser:
+        page = await _chat(browser, "list .", width=360)
+        await expect(page.locator(".message-reply")).to_be_visible()
+        await expect(page.locator("#chat-sessions")).to_be_hidden()
+        await page.locator("[data-fold=chat-sessions]").click()
+        await expect(page.locator("#chat-sessions .session")).to_have_count(1)
         assert await axe(page) == []

@@ -421,9 +421,21 @@ if (form && box) {
   }
 }
 
+// The sides: beside the conversation where there is room, over it where there is none.
+
+function fold(button) {
+  const name = button.dataset.fold;
+  const open = !document.getElementById(name).checkVisibility();
+  const chat = document.querySelector("[data-chat]").classList;
+  chat.toggle(`with-${name}`, open);
+  chat.toggle(`without-${name}`, !open);
+  button.setAttribute("aria-expanded", String(open));
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
+  if (button.dataset.fold !== undefined) return fold(button);
   if (button.id === "newest") scroll.scrollTop = scroll.scrollHeight;
   else if (button.dataset.suggest !== undefined) write(button.dataset.suggest);
   else if (button.dataset.say !== undefined) {
