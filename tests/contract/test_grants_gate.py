@@ -59,6 +59,7 @@ TOOLS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
     ("web_search", {"query": "x"}, PERMIT),
     ("get_search_results", {"search": "x"}, PERMIT),
     ("ask_user", {"question": "x"}, PERMIT),
+    ("read_output", {"call": "r1.1"}, PERMIT),
 )
 """What all four grants say of the tools. A tool that is missing here fails the test below."""
 

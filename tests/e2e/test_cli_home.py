@@ -214,7 +214,7 @@ def test_bash_completes_commands_actions_and_options(place: Place) -> None:
     script = place.work / "completion.sh"
     script.write_text(place.oxios("completion", "bash").stdout, encoding="utf-8")
     for line, want in (
-        ("oxios se", {"seed", "sessions"}),
+        ("oxios se", {"seed", "serve", "sessions"}),
         ("oxios seed s", {"submit", "show"}),
         ("oxios seed submit --exit", {"--exit-code"}),
         ("oxios runs li", {"list"}),
