@@ -24,7 +24,7 @@ from playwright.async_api import Browser as Chromium
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
 from kernel.boot import Kernel, open_kernel
-from kernel.settings import load_settings
+from kernel.settings.load import Resolved, resolve
 from kernel.testing.provider import ScriptedProvider, Turn
 from ouroboros.projection import PROJECTORS
 from oxios.server.http import HttpServer
@@ -81,7 +81,10 @@ async def open_site(
     """The kernel of `root/home`, its agents in `root/work`; a model `scripted/...` plays the script."""
     workspace, home = root / "work", root / "home"
     workspace.mkdir(exist_ok=True)
-    loaded = load_settings(home=home, cwd=root, overrides=dict(settings or {}), env={})
+
+    def read() -> Resolved:
+        return resolve(home=home, project=False, overrides=dict(settings or {}), env={})
+
     asker, scripted = WebAsker(), provider or ScriptedProvider(script)
     with socket.create_server(("127.0.0.1", port)) as bound:
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -89,11 +92,12 @@ async def open_site(
         with _plainly():
             async with (
                 open_kernel(
-                    loaded,
+                    read().settings,
                     operator=OWNER,
                     asker=asker,
                     more_projectors=PROJECTORS,
                     more_providers={"scripted": scripted},
+                    reload_settings=read,
                 ) as kernel,
                 open_house(kernel, asker, options) as house,
                 anyio.create_task_group() as tasks,
