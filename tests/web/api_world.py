@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -80,7 +81,11 @@ async def open_api(
         ) as kernel,
         open_house(kernel, asker, options) as house,
     ):
-        yield Api(house, make_app(house), provider, workspace, url)
+        with warnings.catch_warnings():
+            # Pages leave it to Litestar to find what is handed to them by name.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            app = make_app(house)
+        yield Api(house, app, provider, workspace, url)
 
 
 @asynccontextmanager
