@@ -18,8 +18,8 @@ from tests.web.browser import Site, Theme, axe, live, open_browser, open_site
 WIDTH_PX: Final = 1360
 HEIGHT_PX: Final = 850
 MESSAGE: Final = (
-    'write "What this machine is, and how long it has been up." to notes/machine.md, '
-    "read notes/machine.md and run `uname -sr; uptime -p`"
+    'write "apples 3, pears 5, plums 8" to notes/basket.txt, '
+    "read notes/basket.txt and run `tr ',' '\\n' < notes/basket.txt | sort -k2 -n`"
 )
 Scene = Callable[[Page, Site, str], Awaitable[None]]
 
@@ -61,7 +61,7 @@ SHOWN: Final[list[str]] = ["chat", "run", "audit"]
 async def photograph(names: list[str], into: Path, theme: Theme) -> list[str]:
     """What axe-core found on the pages that were photographed."""
     found: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="oxios-") as folder:
         async with open_site(Path(folder)) as site, open_browser(site) as browser:
             visitor = await browser.visitor(theme=theme, width=WIDTH_PX, height=HEIGHT_PX)
             page = await visitor.sign_in(then="/chat/new")
