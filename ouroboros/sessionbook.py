@@ -24,7 +24,7 @@ from kernel.jsontypes import JsonObject, JsonValue
 from kernel.terms import asked_terms, folded
 from ouroboros import session as words
 from ouroboros.seedbook import read_stream
-from ouroboros.session import Session, Turn, fold
+from ouroboros.session import Origin, Session, Turn, fold
 
 NAME_CHARS_MAX: Final = 80
 LISTED_MAX: Final = 1_000
@@ -33,6 +33,8 @@ PINNED_MAX: Final = 100
 _HITS: Final = 250
 """Messages that are looked through at a time, until enough sessions are found."""
 _HITS_MAX: Final = 10_000
+_FOLDED: Final = 200
+"""Entries that are folded in at a time: more would hold up whatever else the process does."""
 _SNIPPET_CHARS: Final = 60
 _WORD: Final = re.compile(r"[^\W_]+")
 _ID: Final = re.compile(r"s[0-9a-z]{9}-[0-9a-z]{7}")
@@ -157,8 +159,15 @@ class SessionBook:
         return await self.read(RunId(str(rows[0]["id"])))
 
     async def read(self, session: RunId) -> Session:
-        """The session with this id, whosoever; its state as it stands."""
-        return fold(session, *await self.record_of(session))
+        """The session with this id, whosoever; its state as it stands. Others run between its parts."""
+        entries = await self.journal.read(stream=session, limit=_FOLDED)
+        origin = fold(session, entries[:1]).origin
+        state = Session(session, turns=[] if origin is None else await self._turns_before(origin))
+        while entries:
+            for entry in entries:
+                state.apply_entry(entry)
+            entries = await self.journal.read(stream=session, after=entries[-1].seq, limit=_FOLDED)
+        return state
 
     async def search(self, text: str, *, limit: int = 20) -> list[Found]:
         """Sessions in whose name or messages every word of `text` begins a word, the newest match first.
@@ -178,10 +187,12 @@ class SessionBook:
             if len(batch) < _HITS:
                 break
             before, looked = batch[-1][0], looked + len(batch)
-        return [await self._found(session, seq, terms) for session, seq in list(hits.items())[:wanted]]
+        found = dict(list(hits.items())[:wanted])
+        rows = {row["id"]: row for row in await self.journal.rows("sessions", {"id": tuple(found)})}
+        return [await self._found(rows[session], seq, terms) for session, seq in found.items()]
 
-    async def _found(self, session: str, seq: int, terms: tuple[str, ...]) -> Found:
-        row = (await self.journal.rows("sessions", {"id": session}))[0]
+    async def _found(self, row: Mapping[str, Scalar], seq: int, terms: tuple[str, ...]) -> Found:
+        session = str(row["id"])
         entries = await self.journal.read(stream=session, after=seq - 1, limit=1)
         payload = (entries[0].payload if entries else None) or {}
         return Found(row, _snippet(str(payload.get("text") or payload.get("name") or ""), terms), seq)
@@ -213,8 +224,11 @@ class SessionBook:
         origin = fold(session, entries[:1]).origin
         if origin is None:
             return entries, []
+        return entries, await self._turns_before(origin)
+
+    async def _turns_before(self, origin: Origin) -> list[Turn]:
         source = fold(origin.session, *await self.record_of(origin.session, origin.seq))
-        return entries, [one for one in source.turns if one.number <= origin.turn]
+        return [one for one in source.turns if one.number <= origin.turn]
 
 
 def _place(after: str) -> tuple[Scalar, Scalar]:

@@ -17,13 +17,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kernel.errors import Conflict, JournalDown, NotFound, OxiosError
-from kernel.ids import Principal, RunId
+from kernel.ids import KERNEL, Principal, RunId
 from kernel.log import get_logger
 from kernel.ports.provider import Attachment
 from ouroboros import session as words
 from ouroboros.cycle import Cycle
 from ouroboros.session import OPEN, Session
-from ouroboros.sessionbook import record
+from ouroboros.sessionbook import SessionBook, record
 from ouroboros.sessiondesk import SessionDesk
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 QUEUED_MAX: Final = 20
 UPLOADS_MAX: Final = 16
+IDLE_MAX: Final = 64
+"""Conversations that are kept though nothing happens in them and nobody looks."""
+IDLE_TURNS_MAX: Final = 20_000
+"""Of all these together."""
 _log = get_logger("conversations")
 
 
@@ -79,11 +83,13 @@ class _Elsewhere:
 class Conversation:
     """One session while it is open here."""
 
-    def __init__(self, kernel: Kernel, session: Session, tasks: TaskGroup) -> None:
+    def __init__(
+        self, kernel: Kernel, session: Session, tasks: TaskGroup, watchers: list[Callable[[], None]] | None = None
+    ) -> None:
         self.session = session
         self.draft = Draft(self._changed)
         self.queue: list[Said] = []
-        self.watchers: list[Callable[[], None]] = []
+        self.watchers: list[Callable[[], None]] = [] if watchers is None else watchers
         """Called when a turn begins or ends, a message waits or is taken, a draft waits."""
         self._kernel = kernel
         self._tasks = tasks
@@ -97,6 +103,11 @@ class Conversation:
     @property
     def busy(self) -> bool:
         return self._scope is not None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is here that is not on record."""
+        return not (self.busy or self.queue or self._uploads or self.draft.spec)
 
     async def say(self, said: Said, *, queue: bool = False) -> str:
         """What became of it: `begun`, `steered`, `queued`, or `known` where its key was taken before.
@@ -258,23 +269,69 @@ class Conversation:
 
 
 class Conversations:
-    """Those that were opened since the server started."""
+    """Those that are at work, and of the others the IDLE_MAX that were last asked for."""
 
     def __init__(self, kernel: Kernel, tasks: TaskGroup) -> None:
         self._kernel = kernel
         self._tasks = tasks
         self._open: dict[str, Conversation] = {}
+        """The one that was asked for last stands last."""
+        self._opening: dict[str, anyio.Event] = {}
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
 
     def session(self, session: str) -> Session | None:
         found = self._open.get(session)
         return found.session if found else None
 
+    def find(self, session: str) -> Conversation | None:
+        """The session's, where it is open."""
+        return self._open.get(session)
+
     def of(self, session: Session) -> Conversation:
         """The one conversation of a session; opened where it is not yet."""
-        found = self._open.get(session.id)
+        found = self._open.pop(session.id, None)
         if found is None:
-            found = self._open[session.id] = Conversation(self._kernel, session, self._tasks)
+            self._drop_idle()
+            watchers = self._watchers.get(session.id)
+            found = Conversation(self._kernel, session, self._tasks, watchers)
+        self._open[session.id] = found
         return found
+
+    async def open(self, session: str) -> Conversation:
+        """The same by its id; where it is not open it is read, once however many ask. Raises: JournalDown."""
+        while (found := self._open.get(session)) is None:
+            if waiting := self._opening.get(session):
+                await waiting.wait()
+                continue
+            self._opening[session] = anyio.Event()
+            try:
+                whole = await SessionBook(self._kernel.journal, KERNEL).read(RunId(session))
+            finally:
+                self._opening.pop(session).set()
+            self.of(whole)
+        return self.of(found.session)
+
+    @contextmanager
+    def watching(self, session: str, watcher: Callable[[], None]) -> Generator[None]:
+        """Call `watcher` when a turn of the session begins or ends, or what waits there changes, open or not."""
+        found = self._open.get(session)
+        watchers = self._watchers.setdefault(session, found.watchers if found else [])
+        watchers.append(watcher)
+        try:
+            yield
+        finally:
+            watchers.remove(watcher)
+            if not watchers:
+                self._watchers.pop(session, None)
+
+    def _drop_idle(self) -> None:
+        idle = [one for one in self._open.values() if one.idle and not one.watchers]
+        turns = sum(len(one.session.turns) for one in idle)
+        for left, one in zip(range(len(idle), 0, -1), idle, strict=True):
+            if left < IDLE_MAX and turns <= IDLE_TURNS_MAX:
+                return
+            turns -= len(one.session.turns)
+            del self._open[one.session.id]
 
     def busy(self, session: str) -> bool:
         found = self._open.get(session)

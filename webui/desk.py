@@ -24,8 +24,9 @@ from kernel.jsontypes import JsonValue
 from kernel.runtime.state import RunState
 from kernel.syscalls.declare import ToolResult
 from ouroboros.session import Session
-from ouroboros.sessionbook import SessionBook
+from ouroboros.sessionglance import Glance, glance, glance_of
 from webui.house import House
+from webui.stream import Seeing
 from webui.user import User
 
 _AUDIT: Final = Need(Resource.target("kernel", "audit"), Rights.READ)
@@ -71,6 +72,11 @@ class Desk:
         """Whether a journal stream may be seen."""
         return self.sees_all or self.house.hub.owner(stream) == self.user.principal
 
+    @property
+    def seeing(self) -> Seeing:
+        """The same, for who asks again and again."""
+        return Seeing(self.house.hub, self.user.principal, lambda: self.sees_all, self.kernel.clock.monotonic_s)
+
     def may(self, resource: str, right: str) -> bool:
         """Whether the user holds a capability for it: what pages offer; the gate decides anew on the act.
 
@@ -113,9 +119,17 @@ class Desk:
 
     async def session(self, session: str) -> Session:
         """The user's own, as the conversation holds it while it is open. Raises: NotFound."""
+        self._require_own(session)
+        return (await self.house.conversations.open(session)).session
+
+    async def glance(self, session: str) -> Glance:
+        """How a session of the user's own stands: of a long one that is not open, the newest turn. Raises: NotFound."""
+        self._require_own(session)
         open_now = self.house.conversations.session(session)
-        if open_now is not None and open_now.owner == self.user.principal:
-            return open_now
-        if self.house.hub.owner(session) != self.user.principal:
+        return glance_of(open_now) if open_now is not None else await glance(self.kernel.journal, RunId(session))
+
+    def _require_own(self, session: str) -> None:
+        open_now = self.house.conversations.session(session)
+        owner = open_now.owner if open_now is not None else self.house.hub.owner(session)
+        if owner != self.user.principal:
             raise NotFound(f"there is no session {session!r}", remedy="the list of sessions shows them")
-        return await SessionBook(self.kernel.journal, self.user.principal).read(RunId(session))

@@ -6,8 +6,11 @@ browser (tokens stand in the frame).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+import anyio.lowlevel
 
 from kernel.boot import Kernel
 from kernel.errors import NotFound
@@ -17,6 +20,8 @@ from webui.asker import WebAsker
 from webui.items import CallItem, Item
 from webui.templates import Views
 from webui.toolview import diff_lines
+
+_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,22 @@ class Drawing:
     session: Session | None = None
     names: dict[str, str] = field(default_factory=dict[str, str])
     """Of capabilities that may be gone by now: what each was for."""
+    may: bool = True
+    """Whether who looks may answer and undo: else no button says so."""
 
     def draw(self, items: Iterable[Item]) -> str:
         """HTML of elements, each with its id."""
         return "\n".join(
             self.views.render("chat/item.html", item=item, kind=type(item).__name__, room=self) for item in items
         )
+
+    async def draw_slowly(self, items: Sequence[Item]) -> str:
+        """The same of many, with others let in between."""
+        drawn: list[str] = []
+        for start in range(0, len(items), _AT_ONCE):
+            drawn.append(self.draw(items[start : start + _AT_ONCE]))
+            await anyio.lowlevel.checkpoint()
+        return "\n".join(drawn)
 
     def question(self, item: CallItem) -> str:
         """What the agent asks a person in this call; empty where it waits for nobody."""

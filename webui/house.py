@@ -17,6 +17,7 @@ from kernel.boot import Kernel
 from kernel.errors import NotFound
 from kernel.observe.metrics import Metrics
 from webui.asker import WebAsker
+from webui.audiences import Audiences
 from webui.conversations import Conversations
 from webui.figures import Figures
 from webui.options import WebOptions
@@ -37,6 +38,7 @@ class House:
     hub: Hub
     conversations: Conversations
     rooms: Rooms
+    audiences: Audiences
     doors: Doors
     views: Views
     options: WebOptions
@@ -64,18 +66,32 @@ async def open_house(kernel: Kernel, asker: WebAsker, options: WebOptions | None
         talks = Conversations(kernel, tasks)
         views = Views()
         rooms = Rooms(kernel, asker=asker, tasks=tasks, hub=hub, talks=talks, views=views)
+        audiences = Audiences(hub, tasks)
         metrics, readiness = Metrics(), Readiness(kernel)
         end_metrics = kernel.journal.subscribe(metrics.observe)
 
         def measured() -> dict[str, float]:
-            live = {"running": float(len(kernel.supervisor.live)), "clients": float(hub.followers)}
+            live = {"running": float(len(kernel.supervisor.live)), "clients": float(audiences.listeners)}
             return {**live, **figures_of(metrics)}
 
         samples = Samples(kernel.clock, measured)
         tasks.start_soon(samples.run)
         figures = Figures(kernel.journal)
         yield House(
-            kernel, asker, tasks, hub, talks, rooms, doors, views, options, metrics, readiness, figures, samples
+            kernel=kernel,
+            asker=asker,
+            tasks=tasks,
+            hub=hub,
+            conversations=talks,
+            rooms=rooms,
+            audiences=audiences,
+            doors=doors,
+            views=views,
+            options=options,
+            metrics=metrics,
+            readiness=readiness,
+            figures=figures,
+            samples=samples,
         )
         end_metrics()
         doors.close()

@@ -6,19 +6,20 @@ what belongs to them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from kernel.ids import RunId, agent
+from kernel.ids import RunId
 from kernel.journal.appender import Reader
 from kernel.journal.entry import SYSTEM_STREAM, Entry
 from ouroboros import session as words
 from ouroboros.seedbook import read_stream
-from ouroboros.session import Session
+from ouroboros.sessionglance import newest_turns
 from webui.transcript import Transcript, of_streams
 
 _UNDONE: Final = "call.undone"
+_NAMED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +33,31 @@ class Loaded:
     earlier: bool = False
 
 
-async def of_session(journal: Reader, session: Session, *, turns: int, before: int | None = None) -> Loaded:
-    """The newest `turns` turns, or those before turn `before`."""
-    own = await told(journal, session.id)
-    first, end = _span(own, turns, before)
-    shown = own[first:end]
-    entries = {entry.seq: entry for entry in shown}
-    runs = await _runs_of(journal, shown)
+async def of_session(journal: Reader, session: RunId, *, turns: int, before: int = 0) -> Loaded:
+    """The newest `turns` turns, of those before entry `before` where it is not 0."""
+    recent = await newest_turns(journal, session, turns, before=before)
+    entries = {entry.seq: entry for entry in recent.entries}
+    runs = await _runs_of(journal, recent.entries)
     for run in runs:
         entries.update((entry.seq, entry) for entry in await read_stream(journal, RunId(run)))
     await _add_undone(journal, entries, runs)
-    names = await _names(journal, runs)
-    return Loaded(of_streams(entries), frozenset(runs), names, first > _opening(own))
+    return Loaded(of_streams(entries), frozenset(runs), await _names(journal, entries), recent.earlier)
 
 
 async def of_run(journal: Reader, run: RunId) -> Loaded:
     """One run's own page."""
     entries = {entry.seq: entry for entry in await read_stream(journal, run)}
     await _add_undone(journal, entries, [run])
-    return Loaded(of_streams(entries), frozenset({run}), await _names(journal, [run]))
+    return Loaded(of_streams(entries), frozenset({run}), await _names(journal, entries))
 
 
-async def _names(journal: Reader, runs: Sequence[str]) -> dict[str, str]:
+async def _names(journal: Reader, entries: Mapping[int, Entry]) -> dict[str, str]:
+    payloads = (cast("dict[str, Any]", one.payload or {}) for one in entries.values() if one.kind == "call.intent")
+    named = tuple(dict.fromkeys(str(cap) for payload in payloads for cap in payload.get("caps", ())))
     found: dict[str, str] = {}
-    for run in runs:
-        for row in await journal.rows("capabilities", {"holder": agent(RunId(run))}):
-            found[str(row["id"])] = f"{row['resource']} {row['rights']}"
+    for start in range(0, len(named), _NAMED_AT_ONCE):
+        rows = await journal.rows("capabilities", {"id": named[start : start + _NAMED_AT_ONCE]})
+        found.update((str(row["id"]), f"{row['resource']} {row['rights']}") for row in rows)
     return found
 
 
@@ -72,43 +72,31 @@ async def told(journal: Reader, session: RunId, upto: int | None = None) -> list
     return [*kept, *own]
 
 
-def _span(own: Sequence[Entry], turns: int, before: int | None) -> tuple[int, int]:
-    """Where among the session's entries the shown turns begin and end."""
-    goals = [place for place, entry in enumerate(own) if _said(entry).get("as") == "goal"]
-    if before is not None:
-        goals_before = [place for place in goals if int(_said(own[place])["turn"]) < before]
-        rest = goals[len(goals_before) :]
-        end = rest[0] if rest else len(own)
-        return (goals_before[-turns:] or [end])[0], end
-    return (goals[-turns:] or [0])[0], len(own)
-
-
-def _opening(own: Sequence[Entry]) -> int:
-    """Where the first turn begins."""
-    return next((place for place, entry in enumerate(own) if _said(entry).get("as") == "goal"), 0)
-
-
-def _said(entry: Entry) -> dict[str, Any]:
-    return cast("dict[str, Any]", entry.payload or {}) if entry.kind == words.MESSAGE else {}
-
-
 async def _runs_of(journal: Reader, entries: Sequence[Entry]) -> list[str]:
-    seeds = [
-        str(result["seed"]["id"])
-        for entry in entries
-        if entry.kind == words.FINISHED and entry.payload is not None
-        for result in [cast("dict[str, Any]", entry.payload).get("result", {})]
-        if "seed" in result
-    ]
-    rows = [row for seed in seeds for row in await journal.rows("runs", {"seed": seed}, order="started_us")]
-    return [str(row["id"]) for row in rows]
+    """The runs of these turns; one that has not ended is found by its Seed."""
+    ended: list[str] = []
+    waiting: list[str] = []
+    for entry in entries:
+        if entry.kind != words.FINISHED or entry.payload is None:
+            continue
+        result = cast("dict[str, Any]", entry.payload).get("result", {})
+        if "seed" in result:
+            waiting.append(str(result["seed"]["id"]))
+        if result.get("run"):
+            ended.append(str(result["run"]))
+            waiting.clear()
+    rows = await journal.rows("runs", {"seed": tuple(waiting)}, order="started_us") if waiting else []
+    return list(dict.fromkeys([*ended, *(str(row["id"]) for row in rows)]))
 
 
 async def _add_undone(journal: Reader, entries: dict[int, Entry], runs: Sequence[str]) -> None:
     """What was undone stands in the kernel's stream, whoever's call it was."""
-    if not any(entry.kind == "call.intent" and (entry.payload or {}).get("mark") for entry in entries.values()):
+    marked = [
+        seq for seq, entry in entries.items() if entry.kind == "call.intent" and (entry.payload or {}).get("mark")
+    ]
+    if not marked:
         return
-    for entry in await journal.read(stream=SYSTEM_STREAM, kind=_UNDONE):
+    for entry in await read_stream(journal, SYSTEM_STREAM, _UNDONE, after=min(marked)):
         call = str((entry.payload or {}).get("call", ""))
         if call.rpartition(".")[0] in runs:
             entries[entry.seq] = entry

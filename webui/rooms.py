@@ -10,105 +10,79 @@ Source: RFC-0015.
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from kernel.boot import Kernel
-from kernel.journal.entry import SYSTEM_STREAM, Entry
+from kernel.journal.entry import Entry
 from kernel.log import get_logger
 from kernel.runtime.live import LiveProgress, LiveReasoning, LiveText
 from ouroboros.session import REWOUND, Session
+from ouroboros.sessionglance import Glance
 from webui import sse
 from webui.asker import WebAsker
-from webui.conversations import Conversation, Conversations
+from webui.conversations import Conversations
 from webui.drawing import Drawing
 from webui.items import CallItem, Item, StepItem
 from webui.record import of_session
 from webui.stream import Asked, Frame, Hub, Lagged, everything
 from webui.templates import Views
 from webui.transcript import Transcript
+from webui.viewer import Viewer
 
 TURNS_SHOWN: Final = 20
-VIEWER_BYTES_MAX: Final = 8 * 1024 * 1024
+TURNS_KEPT: Final = 2 * TURNS_SHOWN
+"""However long a room is open; of what is older a browser hears no more until it loads the page again."""
 LINGER_S: Final = 20.0
 TITLE_CHARS_MAX: Final = 80
 _log = get_logger("rooms")
 
 
-@dataclass(slots=True, eq=False)
-class Viewer:
-    """One browser's bounded queue of encoded events."""
-
-    events: deque[bytes] = field(default_factory=deque[bytes])
-    waiting_bytes: int = 0
-    ready: anyio.Event = field(default_factory=anyio.Event)
-    lost: bool = False
-
-    def put(self, event: bytes) -> None:
-        self.waiting_bytes += len(event)
-        if self.waiting_bytes > VIEWER_BYTES_MAX:
-            self.lost = True
-            self.events.clear()
-        elif not self.lost:
-            self.events.append(event)
-        self.ready.set()
-
-    async def next(self) -> bytes:
-        """Everything that waits, at once. Raises: Lagged."""
-        while not self.events:
-            if self.lost:
-                raise Lagged
-            self.ready = anyio.Event()
-            await self.ready.wait()
-        waiting = b"".join(self.events)
-        self.events.clear()
-        self.waiting_bytes = 0
-        return waiting
-
-
 class Room:
     """One session's page, alive."""
 
-    def __init__(self, rooms: Rooms, session: Session, talk: Conversation) -> None:
-        self.session = session
-        self.talk = talk
+    def __init__(self, rooms: Rooms, seen: Glance) -> None:
+        self.id = seen.session.id
         self.page = Transcript()
         self.viewers: set[Viewer] = set()
-        self.drawing = Drawing(rooms.kernel, rooms.asker, rooms.views, session)
+        self.drawing = Drawing(rooms.kernel, rooms.asker, rooms.views, seen.session)
+        self._seen = seen
         self._rooms = rooms
-        self._runs: set[str] = set()
         self._ahead = ""
         self.loaded = anyio.Event()
+
+    @property
+    def session(self) -> Session:
+        """As its conversation has it, where that is open; else with its newest turn alone."""
+        return self._rooms.talks.session(self.id) or self._seen.session
 
     async def live(self) -> None:
         """Load, then follow the kernel until nobody has looked for LINGER_S."""
         rooms = self._rooms
-        self.talk.watchers.append(self._state_changed)
         try:
-            async with rooms.hub.following(everything, self._wants) as follower:
-                loaded = await of_session(rooms.kernel.journal, self.session, turns=TURNS_SHOWN)
-                self.page, self._runs = loaded.page, {*self._runs, *loaded.runs}
-                self.drawing.names.update(loaded.names)
-                self.loaded.set()
-                while True:
-                    with anyio.move_on_after(LINGER_S) as idle:
-                        self._take(await follower.next())
-                    if idle.cancelled_caught and not self.viewers:
-                        return
+            with rooms.talks.watching(self.id, self._state_changed):
+                async with rooms.hub.following(everything, (self.id,)) as follower:
+                    loaded = await of_session(rooms.kernel.journal, self.id, turns=TURNS_SHOWN)
+                    self.page = loaded.page
+                    rooms.hub.watch_too(follower, loaded.runs)
+                    self.drawing.names.update(loaded.names)
+                    self.loaded.set()
+                    while True:
+                        with anyio.move_on_after(LINGER_S) as idle:
+                            self._take(await follower.waiting())
+                        if idle.cancelled_caught and not self.viewers:
+                            return
         except Lagged:
-            _log.info("room_lagged", session=self.session.id)  # or the server ends; viewers come back
+            _log.info("room_lagged", session=self.id)  # or the server ends; viewers come back
         finally:
-            self.talk.watchers.remove(self._state_changed)
             rooms.leave(self)
+            self.loaded.set()
             for viewer in self.viewers:
-                viewer.put(b"")
-                viewer.lost = True
+                viewer.lose()
 
     @asynccontextmanager
     async def viewing(self, after: int) -> AsyncGenerator[Viewer]:
@@ -125,20 +99,34 @@ class Room:
         finally:
             self.viewers.discard(viewer)
 
-    def _wants(self, stream: str) -> bool:
-        return (
-            stream in (self.session.id, SYSTEM_STREAM)
-            or stream in self._runs
-            or self._rooms.hub.account(stream) == self.session.id
-        )
+    def _take(self, frames: Sequence[Frame]) -> None:
+        """What came together: an element that several entries changed is drawn once."""
+        changed: dict[str, Item] = {}
+        said = False
+        for frame in frames:
+            if isinstance(frame, Entry) and frame.kind != REWOUND:
+                changed.update((item.id, item) for item in self._entry(frame))
+                said = said or frame.stream == self.id
+                continue
+            self._flush(changed)
+            self._other(frame)
+        self._flush(changed)
+        if said:
+            self._state_changed()
 
-    def _take(self, frame: Frame) -> None:
+    def _flush(self, changed: dict[str, Item]) -> None:
+        self._show(changed.values(), self.page.seq)
+        changed.clear()
+
+    def _other(self, frame: Frame) -> None:
         match frame:
             case Entry():
                 self._entry(frame)
+                self._send(sse.encode("redraw", "", frame.seq))
+                self._state_changed()
             case LiveText() | LiveReasoning():
                 kind = "text" if isinstance(frame, LiveText) else "reasoning"
-                if frame.run != self.session.id:
+                if frame.run != self.id:
                     self._say(kind, {"id": self._speaking(frame.run), "text": frame.text})
             case LiveProgress():
                 call = self.page.call(frame.call)
@@ -160,15 +148,16 @@ class Room:
             self._show([ahead])
         return ahead.id
 
-    def _entry(self, entry: Entry) -> None:
-        if entry.seq <= self.page.seq or (entry.stream == SYSTEM_STREAM and entry.kind != "call.undone"):
-            return
+    def _entry(self, entry: Entry) -> list[Item]:
+        if entry.stream == self.id and self._seen.session is not self._rooms.talks.session(self.id):
+            self._seen.session.apply_entry(entry)
+        if entry.seq <= self.page.seq:
+            return []
+        turn = self.page.turn
         changed = self.page.apply(entry)
-        if entry.kind == REWOUND:
-            self._send(sse.encode("redraw", "", entry.seq))
-        self._show(changed, entry.seq)
-        if entry.stream == self.session.id:
-            self._state_changed()
+        if self.page.turn > turn:
+            self.page.forget(self.page.turn - TURNS_KEPT)
+        return changed
 
     def _show(self, items: Iterable[Item], seq: int | None = None) -> None:
         shown = list(items)
@@ -185,14 +174,19 @@ class Room:
 
     def _state(self) -> bytes:
         """What the composer needs: is a turn under way, what waits."""
-        turn = self.session.turn
+        turn, talk = self.session.turn, self._rooms.talks.find(self.id)
         state = {
-            "busy": self.talk.busy,
+            "busy": talk is not None and talk.busy,
             "waiting": turn.status if turn is not None else "",
-            "queued": [said.text for said in self.talk.queue],
-            "title": title_of(self.session),
+            "queued": [said.text for said in talk.queue] if talk is not None else [],
+            "title": self._title(),
         }
         return sse.encode("state", json.dumps(state, ensure_ascii=False))
+
+    def _title(self) -> str:
+        """A session that begins here gets its title from its first message."""
+        opening = self._seen.opening or (self.session.turns[0].message if self.session.turns else "")
+        return title_from(self.session.name, opening)
 
     def _send(self, event: bytes) -> None:
         for viewer in self.viewers:
@@ -201,8 +195,11 @@ class Room:
 
 def title_of(session: Session) -> str:
     """Its name, else the beginning of its first message."""
-    opening = session.turns[0].message if session.turns else ""
-    return session.name or " ".join(opening.split())[:TITLE_CHARS_MAX] or "New session"
+    return title_from(session.name, session.turns[0].message if session.turns else "")
+
+
+def title_from(name: str, opening: str) -> str:
+    return name or " ".join(opening.split())[:TITLE_CHARS_MAX] or "New session"
 
 
 class Rooms:
@@ -216,19 +213,18 @@ class Rooms:
         self.hub = hub
         self.views = views
         self._tasks = tasks
-        self._talks = talks
+        self.talks = talks
         self._rooms: dict[str, Room] = {}
 
-    async def enter(self, session: Session) -> Room:
+    async def enter(self, seen: Glance) -> Room:
         """The session's room, loaded."""
-        room = self._rooms.get(session.id)
+        room = self._rooms.get(seen.session.id)
         if room is None:
-            talk = self._talks.of(session)
-            room = self._rooms[session.id] = Room(self, talk.session, talk)
+            room = self._rooms[seen.session.id] = Room(self, seen)
             self._tasks.start_soon(room.live)
         await room.loaded.wait()
         return room
 
     def leave(self, room: Room) -> None:
-        if self._rooms.get(room.session.id) is room:
-            del self._rooms[room.session.id]
+        if self._rooms.get(room.id) is room:
+            del self._rooms[room.id]

@@ -11,7 +11,7 @@ Source: HTML standard, 9.2 server-sent events; RFC-0015.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, TypeVar, cast
@@ -25,6 +25,7 @@ from kernel.runtime.live import LiveEvent, LiveProgress, LiveReasoning, LiveText
 from webui.asker import WebAsker
 
 FOLLOWER_FRAMES_MAX: Final = 2_000
+SIGHT_S: Final = 1.0
 LIVE_TEXT_CHARS_MAX: Final = 64 * 1024
 _CATCH_UP_ENTRIES: Final = 500
 _STREAMS_MAX: Final = 1_000_000
@@ -48,10 +49,11 @@ class Lagged(Exception):
 
 @dataclass(slots=True, eq=False)
 class Follower:
-    """One reader's bounded queue."""
+    """One reader's bounded queue. With `streams` it is told of these and of their runs; without, of what it wants."""
 
     sees: Sight
     wants: Sight
+    streams: frozenset[str] | None = None
     frames: deque[Frame] = field(default_factory=deque[Frame])
     ready: anyio.Event = field(default_factory=anyio.Event)
     lost: bool = False
@@ -80,6 +82,13 @@ class Follower:
             self.ready = anyio.Event()
             await self.ready.wait()
         return self.frames.popleft()
+
+    async def waiting(self) -> list[Frame]:
+        """All that waits, at least one. Raises: Lagged."""
+        first = await self.next()
+        rest = list(self.frames)
+        self.frames.clear()
+        return [first, *rest]
 
     def _joined(self, frame: LiveEvent) -> bool:
         last = self.frames[-1] if self.frames else None
@@ -120,6 +129,7 @@ class TopicFollower(Follower):
         return self.seq, topics
 
 
+_NOBODY: set[Follower] = set()
 AnyFollower = TypeVar("AnyFollower", bound=Follower)
 
 
@@ -131,9 +141,13 @@ class Hub:
         self._owners = owners
         self._accounts: dict[str, str] = {}
         self._followers: set[Follower] = set()
+        self._of_all: set[Follower] = set()
+        self._by_stream: dict[str, set[Follower]] = {}
         self._ends: list[Callable[[], None]] = []
         self.seq = kernel.journal.size
         """The newest entry that was heard of."""
+        self.rights = 0
+        """Changes with the capabilities of anybody."""
 
     @property
     def followers(self) -> int:
@@ -148,10 +162,18 @@ class Hub:
         return self._accounts.get(run, "")
 
     @asynccontextmanager
-    async def following(self, sees: Sight, wants: Sight) -> AsyncGenerator[Follower]:
-        """A queue of what comes from now on."""
-        with self._joined(Follower(sees, wants)) as follower:
+    async def following(self, sees: Sight, streams: Iterable[str]) -> AsyncGenerator[Follower]:
+        """A queue of what comes from now on in these streams, in runs begun for them, and of calls there that are
+        undone. `watch_too` adds streams.
+        """
+        with self._joined(Follower(sees, everything, frozenset(streams))) as follower:
             yield follower
+
+    def watch_too(self, follower: Follower, streams: Iterable[str]) -> None:
+        more = frozenset(streams) - (follower.streams or frozenset())
+        follower.streams = (follower.streams or frozenset()) | more
+        for stream in more:
+            self._by_stream.setdefault(stream, set()).add(follower)
 
     @asynccontextmanager
     async def topics(self, sees: Sight) -> AsyncGenerator[TopicFollower]:
@@ -162,14 +184,21 @@ class Hub:
     @contextmanager
     def _joined(self, follower: AnyFollower) -> Generator[AnyFollower]:
         self._followers.add(follower)
+        if follower.streams is None:
+            self._of_all.add(follower)
+        for stream in follower.streams or ():
+            self._by_stream.setdefault(stream, set()).add(follower)
         try:
             yield follower
         finally:
             self._followers.discard(follower)
+            self._of_all.discard(follower)
+            for stream in follower.streams or ():
+                self._drop(stream, follower)
 
     async def follow(self, sees: Sight, wants: Sight, after: int | None = None) -> AsyncGenerator[Frame]:
         """Entries after `after` (None: from now on), then what happens, until `Lagged`. Close it (`aclosing`)."""
-        async with self.following(sees, wants) as follower:
+        with self._joined(Follower(sees, wants)) as follower:
             newest = self.seq
             if after is not None:
                 async for entry in self._past(after, newest, follower):
@@ -211,6 +240,8 @@ class Hub:
             if entry.kind in {"run.started", "session.created"} and entry.payload is not None:
                 self._owners.setdefault(entry.stream, Principal(str(entry.payload["owner"])))
                 self._accounts[entry.stream] = str(entry.payload.get("account", ""))
+            if entry.kind.startswith("capability."):
+                self.rights += 1
             self._tell(entry.stream, entry)
         self.seq = entries[-1].seq
 
@@ -218,9 +249,23 @@ class Hub:
         self._tell(event.run, event)
 
     def _tell(self, stream: str, frame: Frame) -> None:
-        for follower in self._followers:
+        for follower in self._followers_of(_run_undone(frame) or stream):
+            if follower.sees(stream):
+                follower.put(frame)
+        for follower in self._of_all:
             if follower.wants(stream) and follower.sees(stream):
                 follower.put(frame)
+
+    def _followers_of(self, stream: str) -> tuple[Follower, ...]:
+        own = self._by_stream.get(stream, _NOBODY)
+        account = self._by_stream.get(self._accounts.get(stream, ""), _NOBODY)
+        return tuple(own | account) if own and account else tuple(own or account)
+
+    def _drop(self, stream: str, follower: Follower) -> None:
+        followers = self._by_stream.get(stream, _NOBODY)
+        followers.discard(follower)
+        if not followers:
+            self._by_stream.pop(stream, None)
 
 
 @asynccontextmanager
@@ -238,8 +283,36 @@ async def open_hub(kernel: Kernel, asker: WebAsker) -> AsyncGenerator[Hub]:
         hub.close()
 
 
+class Seeing:
+    """What one user may see. What was decided holds until anybody's capabilities change, at most SIGHT_S."""
+
+    def __init__(
+        self, hub: Hub, principal: Principal, sees_all: Callable[[], bool], now_s: Callable[[], float]
+    ) -> None:
+        self._hub = hub
+        self._principal = principal
+        self._sees_all = sees_all
+        self._now_s = now_s
+        self._decided: tuple[int, float, bool] = (-1, 0.0, False)
+
+    def __call__(self, stream: str) -> bool:
+        rights, until_s, everywhere = self._decided
+        now_s = self._now_s()
+        if rights != self._hub.rights or now_s >= until_s:
+            everywhere = self._sees_all()
+            self._decided = (self._hub.rights, now_s + SIGHT_S, everywhere)
+        return everywhere or self._hub.owner(stream) == self._principal
+
+
 def everything(_stream: str) -> bool:
     return True
+
+
+def _run_undone(frame: Frame) -> str:
+    """The run whose call an entry of the kernel's stream says was undone."""
+    if not isinstance(frame, Entry) or frame.kind != "call.undone" or frame.payload is None:
+        return ""
+    return str(frame.payload["call"]).rpartition(".")[0]
 
 
 def topics_of(entry: Entry) -> frozenset[str]:

@@ -49,6 +49,10 @@ class Transcript:
             item.seq = entry.seq
         return changed
 
+    def forget(self, turn: int) -> None:
+        """Drop the elements of turns up to `turn`."""
+        self.items = {name: item for name, item in self.items.items() if item.turn > turn}
+
     def since(self, seq: int) -> list[Item]:
         """What is newer than entry `seq`, in the order of the page."""
         return sorted((item for item in self.items.values() if item.seq > seq), key=lambda item: item.first)

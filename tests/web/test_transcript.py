@@ -84,7 +84,7 @@ async def test_a_session_is_read_back_with_its_runs_and_names(tmp_path: Path) ->
         )
         held = world.talks.session(session)
         assert held is not None
-        loaded = await of_session(world.kernel.journal, held, turns=20)
+        loaded = await of_session(world.kernel.journal, held.id, turns=20)
         assert loaded.page.items == of_streams({entry.seq: entry for entry in entries}).items
         (run,) = loaded.runs
         one = await of_run(world.kernel.journal, RunId(run))

@@ -74,7 +74,7 @@ class Carried:
         self.session = talk.session
         ours = self.session.id
         before = self.session.seq
-        async with hub.following(everything, lambda name: name == ours or hub.account(name) == ours) as follower:
+        async with hub.following(everything, (ours,)) as follower:
             with _watched(talk, follower):
                 try:
                     said = Message(self.wanted.text, self.context, attached=self.wanted.attached)

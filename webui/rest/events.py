@@ -25,7 +25,6 @@ from webui.runs_view import entry_json
 from webui.stream import Frame, Sight
 
 STREAM_S: Final = 900.0
-MEDIA: Final = "text/event-stream"
 KINDS_MAX: Final = 40
 
 
@@ -55,7 +54,7 @@ def stream(desk: Desk, query: EventQuery, last_event_id: str | None, wants: Sigh
 
     async def write(put: sse.Put) -> None:
         with anyio.move_on_after(STREAM_S):
-            async with aclosing(desk.house.hub.follow(desk.sees, wants, after)) as frames:
+            async with aclosing(desk.house.hub.follow(desk.seeing, wants, after)) as frames:
                 async for frame in frames:
                     kind, data, seq = told(frame)
                     if chosen(kind):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernel.settings import Settings
-from ouroboros.session import Session
+from ouroboros.sessionglance import Glance
 from webui.desk import Desk
 from webui.items import CallItem, StepItem
-from webui.record import of_session
+from webui.record import Loaded, of_session
 
 _TURNS_READ = 3
 
@@ -24,9 +24,10 @@ class Touched:
     undone: bool
 
 
-async def details_of(desk: Desk, session: Session) -> dict[str, Any]:
-    """The model of `details.html`."""
-    loaded = await of_session(desk.kernel.journal, session, turns=_TURNS_READ)
+async def details_of(desk: Desk, seen: Glance, loaded: Loaded | None = None) -> dict[str, Any]:
+    """The model of `details.html`; `loaded` are the newest turns, where they were read already."""
+    session = seen.session
+    loaded = loaded or await of_session(desk.kernel.journal, session.id, turns=_TURNS_READ)
     items = list(loaded.page.items.values())
     steps = [item for item in items if isinstance(item, StepItem) and item.replied]
     model = session.model or desk.kernel.settings.model.default
@@ -35,6 +36,8 @@ async def details_of(desk: Desk, session: Session) -> dict[str, Any]:
     turn = session.turn
     return {
         "session": session,
+        "turns": seen.turns,
+        "whole": seen.whole,
         "model_now": steps[-1].model if steps else model,
         "window": window,
         "used": used,

@@ -16,21 +16,21 @@ from kernel.errors import Invalid
 from kernel.ids import RunId
 from kernel.persona import load_personas
 from kernel.terms import asked_terms
-from ouroboros.session import Session
 from ouroboros.sessionbook import SessionBook
+from ouroboros.sessionglance import Glance, glance_of
 from webui import sse
 from webui.beginning import Beginning, begin_session
 from webui.conversations import Said
 from webui.desk import Desk
+from webui.drawing import Drawing
 from webui.forms import Form, Part, redirected
-from webui.items import Item
 from webui.navigation import NavItem
 from webui.pages.chat import acts
 from webui.pages.chat.acts import talk_of
 from webui.pages.chat.details import details_of, models_offered
 from webui.pages.chat.drafted import draft_of
-from webui.record import of_session
-from webui.rooms import TURNS_SHOWN, title_of
+from webui.record import Loaded, of_session
+from webui.rooms import TURNS_SHOWN, title_from
 from webui.view import page, part
 
 NAV = NavItem("Chat", "/chat", "message-square", 10, keys="g c")
@@ -76,27 +76,25 @@ async def show(
     """One conversation."""
     if part_ == "sessions":
         return part(desk, "chat/sessions.html", sessions=await _sessions(desk, q), q=q, shown=session_id)
-    session = await desk.session(session_id)
     if part_ == "details":
-        return part(desk, "chat/details.html", **await details_of(desk, session), **await _choices(desk))
+        whole = glance_of(await desk.session(session_id))
+        return part(desk, "chat/details.html", **await details_of(desk, whole), **await _choices(desk))
+    seen = await desk.glance(session_id)
     if part_ == "earlier":
-        return await _earlier(desk, session, before)
-    loaded = await of_session(desk.kernel.journal, session, turns=TURNS_SHOWN)
-    drawing = (await desk.house.rooms.enter(session)).drawing
-    drawing.names.update(loaded.names)
-    items = loaded.page.since(0)
+        return await _earlier(desk, seen, before or 0)
+    loaded = await of_session(desk.kernel.journal, seen.session.id, turns=TURNS_SHOWN)
+    name = title_from(seen.session.name, seen.opening)
     return page(
         desk,
         "chat/conversation.html",
-        title=title_of(session),
-        name=title_of(session),
+        title=name,
+        name=name,
         sessions=await _sessions(desk, q),
         q=q,
-        shown=session.id,
-        html=drawing.draw(items),
+        shown=seen.session.id,
         after=loaded.page.seq,
-        earlier=_first_turn(items) if loaded.earlier else 0,
-        **await details_of(desk, session),
+        **await _drawn(desk, seen, loaded),
+        **await details_of(desk, seen, loaded),
         **await _choices(desk),
     )
 
@@ -106,8 +104,7 @@ async def events(
     desk: Desk, request: Request[Any, Any, Any], session_id: FromPath[str], after: FromQuery[int] = 0
 ) -> sse.EventAnswer:
     """The conversation as it goes on after an entry."""
-    session = await desk.session(session_id)
-    room = await desk.house.rooms.enter(session)
+    room = await desk.house.rooms.enter(await desk.glance(session_id))
     since = sse.last_id(request.headers.get("last-event-id"))
 
     async def write(put: sse.Put) -> None:
@@ -164,17 +161,18 @@ async def answer(desk: Desk, session_id: FromPath[str], data: Form) -> None:
     desk.house.asker.answer(RunId(run.run), data.get("text", ""))
 
 
-async def _earlier(desk: Desk, session: Session, before: int | None) -> Response[str]:
-    loaded = await of_session(desk.kernel.journal, session, turns=TURNS_SHOWN, before=before)
-    drawing = (await desk.house.rooms.enter(session)).drawing
-    drawing.names.update(loaded.names)
+async def _earlier(desk: Desk, seen: Glance, before: int) -> Response[str]:
+    loaded = await of_session(desk.kernel.journal, seen.session.id, turns=TURNS_SHOWN, before=before)
+    return part(desk, "chat/earlier.html", session=seen.session, **await _drawn(desk, seen, loaded))
+
+
+async def _drawn(desk: Desk, seen: Glance, loaded: Loaded) -> dict[str, Any]:
+    """What a page has of turns: their HTML, and the entry that earlier ones are before; 0 where there are none."""
+    house = desk.house
+    drawing = Drawing(house.kernel, house.asker, house.views, seen.session, loaded.names)
     items = loaded.page.since(0)
-    earlier = _first_turn(items) if loaded.earlier else 0
-    return part(desk, "chat/earlier.html", session=session, html=drawing.draw(items), earlier=earlier)
-
-
-def _first_turn(items: list[Item]) -> int:
-    return min((item.turn for item in items if item.turn), default=0)
+    begun = min((item.first for item in items if item.turn), default=0)
+    return {"html": await drawing.draw_slowly(items), "earlier": begun if loaded.earlier else 0}
 
 
 async def _sessions(desk: Desk, q: str, archived: str = "") -> list[dict[str, Any]]:
