@@ -137,11 +137,13 @@ class Kernel:
     sandbox: Sandbox
     users: people.UserDesk
     passwords: PasswordBook
+    seen: Callable[[Settings], Settings] = lambda in_force: in_force
+    """What a surface sees of the settings in force: a command that a server carries has sections of its own."""
 
     @property
     def settings(self) -> Settings:
         """Those in force: some of them follow their file (`kernel.settings.live`)."""
-        return self.supervisor.settings
+        return self.seen(self.supervisor.settings)
 
     @property
     def bus(self) -> LiveBus:

@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
 
@@ -89,6 +90,10 @@ class _Input(io.TextIOWrapper):
         return self._terminal
 
 
+def _with_own(settings: Settings, in_force: Settings) -> Settings:
+    return replace(in_force, **{name: getattr(settings, name) for name in OWN_SECTIONS})
+
+
 @dataclass(slots=True, eq=False)
 class Guest:
     """See `oxios.seat.Seat`."""
@@ -152,8 +157,7 @@ class Guest:
     async def _carry(self, settings: Settings, body: Body) -> int | None:
         kernel = self.host.kernel
         self._require_same(settings)
-        own = {name: getattr(settings, name) for name in OWN_SECTIONS}
-        seen = replace(kernel, settings=replace(kernel.settings, **own))
+        seen = replace(kernel, seen=partial(_with_own, settings))
         try:
             with anyio.CancelScope() as self._scope:
                 if self.stopped:
