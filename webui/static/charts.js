@@ -2,7 +2,7 @@
 // What each draws stands in the table below it as well; the page names the series and has their colours.
 
 const AGAIN_MS = 5000;
-const HEIGHT_PX = 180;
+const SHORT_S = 600;
 const place = document.querySelector("[data-charts]");
 const drawn = new Map();
 let newest = null;
@@ -18,16 +18,22 @@ function colour(name) {
   return found;
 }
 
-function options(series, width) {
+function clock(plot, ticks) {
+  const [first, last] = [plot.scales.x.min, plot.scales.x.max];
+  const shown = { hour: "2-digit", minute: "2-digit", second: last - first < SHORT_S ? "2-digit" : undefined };
+  return ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString([], shown));
+}
+
+function options(series, box) {
   const [text, line] = [colour("text"), colour("line")];
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   return {
-    width,
-    height: HEIGHT_PX,
+    width: box.clientWidth,
+    height: box.clientHeight,
     cursor: { y: false },
     legend: { show: false },
     scales: { y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
-    axes: [axis, { ...axis, size: 56 }],
+    axes: [{ ...axis, space: 80, values: clock }, { ...axis, size: 56 }],
     series: [{}, ...series.map((one, at) => ({ label: one.label, stroke: colour(at + 1), width: 1.5, spanGaps: false, points: { show: false } }))],
   };
 }
@@ -40,7 +46,7 @@ function draw(box, times, series) {
   else {
     known?.plot.destroy();
     box.replaceChildren();
-    if (series.length) drawn.set(box, { labels, plot: new window.uPlot(options(series, box.clientWidth), values, box) });
+    if (series.length) drawn.set(box, { labels, plot: new window.uPlot(options(series, box), values, box) });
   }
 }
 
@@ -69,7 +75,7 @@ async function load() {
 }
 
 new ResizeObserver(() => {
-  for (const [box, { plot }] of drawn) plot.setSize({ width: box.clientWidth, height: HEIGHT_PX });
+  for (const [box, { plot }] of drawn) plot.setSize({ width: box.clientWidth, height: box.clientHeight });
 }).observe(place);
 new MutationObserver(drawAnew).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAnew);

@@ -20,7 +20,7 @@ from webui.forms import Part
 from webui.navigation import NavItem
 from webui.view import page, part
 
-NAV = NavItem("Models & routing", "/models", "route", 70, group="System", keys="g m")
+NAV = NavItem("Models", "/models", "route", 70, group="System", keys="g m")
 FALLBACKS_SHOWN: Final = 30
 PHASES: Final = ("assess", "crystallize", "review", "summary")
 
@@ -61,14 +61,8 @@ async def _model(desk: Desk) -> dict[str, Any]:
 def _routes(engine: Engine) -> list[dict[str, str]]:
     """What the settings route elsewhere: phases, each with what answers it, and personas."""
     routing = engine.settings.routing
-    phases = [
-        {"kind": "phase", "name": name, "model": routing.phases.get(name, ""), "said": "routing.phases"}
-        for name in PHASES
-    ]
-    personas = [
-        {"kind": "persona", "name": name, "model": model, "said": "routing.personas"}
-        for name, model in routing.personas.items()
-    ]
+    phases = [{"kind": "phase", "name": name, "model": routing.phases.get(name, "")} for name in PHASES]
+    personas = [{"kind": "persona", "name": name, "model": model} for name, model in routing.personas.items()]
     return phases + personas
 
 
