@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 from kernel.directive import Mount
-from kernel.errors import NotFound
+from kernel.errors import AccessDenied, NotFound
 from kernel.handle.undo import undoable_mark
 from kernel.ids import Digest, RunId
 from kernel.journal.entry import Entry
 from kernel.journal.projection import Scalar
 from kernel.runtime.history import read_history
 from kernel.runtime.replay import Replayed, replay, same_state
+from kernel.runtime.state import RunState
 from kernel.syscalls.declare import ToolResult
 from kernel.tools.change import read_mark
 from webui.desk import Desk
+from webui.items import CallItem
 from webui.record import of_run
 from webui.toolview import diff_lines
 
@@ -69,9 +72,25 @@ async def diff_of(desk: Desk, run: str, call: str) -> tuple[str, list[tuple[str,
     """
     await desk.run(run)
     item = (await of_run(desk.kernel.journal, RunId(run))).page.call(call)
-    mark = item.mark if item is not None else {}
-    texts = [await content(desk, mark.get(side)) for side in ("before", "after")]
-    return item.target if item else "", diff_lines(*texts)
+    if item is None or not item.mark:
+        raise NotFound(f"the call {call!r} of run {run} changed no file", remedy="its steps name its calls")
+    before = await content(desk, item.mark.get("before"))
+    return item.target, diff_lines(before, await _after(desk, item, before))
+
+
+async def _after(desk: Desk, item: CallItem, before: str) -> str:
+    """What the file held afterwards: what it replaced is kept, and what was asked for stands in the call."""
+    digest, args = item.mark.get("after"), item.args
+    if item.tool == "write":
+        made = str(args.get("content", ""))
+    else:
+        old, new = str(args.get("old", "")), str(args.get("new", ""))
+        if old not in before:  # In a file of CRLF lines the tool takes LF for those.
+            old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
+        made = before.replace(old, new) if args.get("replace_all") else before.replace(old, new, 1)
+    if digest is None or sha256(made.encode()).hexdigest() == digest:
+        return made if digest is not None else ""
+    return await content(desk, digest)
 
 
 async def content(desk: Desk, digest: object) -> str:
@@ -100,6 +119,21 @@ async def undo(desk: Desk, run: str, call: str) -> ToolResult:
     place = read_mark(await undoable_mark(desk.kernel.journal, call))
     handle = desk.kernel.handle(desk.user.principal, mounts=(Mount(place.mount),))
     return await handle.call("undo", {"call": call, "path": f"{place.mount.rstrip('/')}/{place.inner}"})
+
+
+def may_change(desk: Desk, state: RunState) -> bool:
+    """Whether acts on a run are offered: it is the user's own, and they may work with runs."""
+    return state.owner == desk.user.principal and desk.may("kernel:runs", "w")
+
+
+async def answer(desk: Desk, run: str, text: str) -> None:
+    """What an agent asked its owner. Raises: AccessDenied, for anybody else; NotFound, where it waits for nothing."""
+    state = await desk.run(run)
+    if not may_change(desk, state):
+        raise AccessDenied(
+            f"run {run} does not ask you", layer="owner", remedy="its owner answers", need="kernel:runs w"
+        )
+    desk.house.asker.answer(state.run, text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Api:
         """A program with a token of the user's; of the operator's with every scope, where nothing is said."""
         transport = httpx.ASGITransport(cast("Any", self.app), raise_app_exceptions=False)
         headers = {"authorization": f"Bearer {await self.token(owner, *scopes)}"}
-        return httpx.AsyncClient(transport=transport, base_url=URL, headers=headers, timeout=30)
+        return httpx.AsyncClient(transport=transport, base_url=self.url, headers=headers, timeout=30)
 
     async def person(self, name: str, role: str = "user") -> httpx.AsyncClient:
         """Another user, and a program of theirs."""

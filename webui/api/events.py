@@ -8,13 +8,13 @@ from litestar import Request
 
 from webui import sse
 from webui.desk import Desk
-from webui.rest.events import MEDIA, EventQuery, stream
-from webui.rest.operation import operation
+from webui.rest.events import EventQuery, stream
+from webui.rest.operation import STREAM, operation
 from webui.rest.shapes import Id
 from webui.stream import everything
 
 
-@operation("GET", "/api/events", "events_all", media=MEDIA)
+@operation("GET", "/api/events", "events_all", media=STREAM)
 async def events_all(desk: Desk, request: Request[Any, Any, Any], query: EventQuery) -> sse.EventAnswer:
     """Entries as they are committed, and what is written meanwhile.
 
@@ -24,7 +24,7 @@ async def events_all(desk: Desk, request: Request[Any, Any, Any], query: EventQu
     return stream(desk, query, request.headers.get("last-event-id"), everything)
 
 
-@operation("GET", "/api/runs/{run}/events", "events_run", media=MEDIA)
+@operation("GET", "/api/runs/{run}/events", "events_run", media=STREAM)
 async def events_run(desk: Desk, request: Request[Any, Any, Any], run: Id, query: EventQuery) -> sse.EventAnswer:
     """The same of one run. With `after=0` it begins at the run's first entry."""
     await desk.run(run)

@@ -41,7 +41,13 @@ async def openai_models(desk: Desk) -> ModelsOut:
 
 
 @operation(
-    "POST", "/v1/chat/completions", "openai_complete", scope="run", faults=(404,), body_bytes_max=24 * 1024 * 1024
+    "POST",
+    "/v1/chat/completions",
+    "openai_complete",
+    scope="run",
+    faults=(404,),
+    body_bytes_max=24 * 1024 * 1024,
+    streams=True,
 )
 async def openai_complete(desk: Desk, request: Request[Any, Any, Any], body: CompletionIn) -> CompletionOut:
     """Say something to an agent, and wait for its reply; with `stream`, hear what it does meanwhile.

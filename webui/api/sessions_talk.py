@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kernel.ids import RunId
 from kernel.runtime.attached import attachment_of
+from webui import runs_view
 from webui.conversations import Said
 from webui.desk import Desk
 from webui.pages.chat.acts import talk_of
@@ -74,8 +74,7 @@ async def sessions_draft(desk: Desk, session: Id, body: DraftIn) -> Message:
 async def sessions_answer(desk: Desk, session: Id, body: AnswerIn) -> Message:
     """Answer what an agent asked."""
     await desk.session(session)
-    run = await desk.run(body.run)
-    desk.house.asker.answer(RunId(run.run), body.text)
+    await runs_view.answer(desk, body.run, body.text)
     return Message(message="answered")
 
 

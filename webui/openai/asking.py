@@ -51,7 +51,7 @@ class Wanted:
 
 
 def wanted_of(desk: Desk, asked: CompletionIn) -> Wanted:
-    """Raises: NotFound (model), Invalid (no new message, an image that is none)."""
+    """Raises: NotFound (model); Invalid (no new message, an image that is none); AttachmentRefused."""
     persona, model = chosen(desk, asked.model)
     end = len(asked.messages)
     while end and isinstance(asked.messages[end - 1], UserMessage):
@@ -63,6 +63,10 @@ def wanted_of(desk: Desk, asked: CompletionIn) -> Wanted:
     check_message(text)
     attached = tuple(_image(part) for one in new for part in _images(one))
     check_together(attached)
+    if attached:
+        of_persona = load_personas(desk.kernel.settings.home)[persona].model if persona else ""
+        engine = desk.kernel.supervisor.desk
+        engine.admit(model or of_persona or engine.engine.settings.model.default, persona, attached)
     return Wanted(text, attached, tuple(_said(one) for one in asked.messages[:end]), model, persona)
 
 

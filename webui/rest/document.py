@@ -17,9 +17,12 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from webui.rest.operation import BYTES, JSON, Operation
+from webui.openai import errors
+from webui.openai.forms import ErrorOut
+from webui.rest.operation import BYTES, HEADER_FORM, JSON, STREAM, Operation
 from webui.rest.problems import MEANINGS, MEDIA, Problem
 
+_OPENAI: Final = "openai-"
 _REF: Final = "#/components/schemas/{model}"
 _TAGS: Final[Mapping[str, str]] = {
     "sessions": "Conversations: say something, watch it being done, stop it.",
@@ -82,7 +85,11 @@ def document_of(operations: Iterable[Operation], cookie: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": {str(status): _fault(status, refs) for status in MEANINGS},
+            "responses": {
+                f"{start}{status}": _fault(status, media, refs[model, "serialization"])
+                for start, media, model in (("", MEDIA, Problem), (_OPENAI, JSON, ErrorOut))
+                for status in MEANINGS
+            },
             "headers": {
                 "X-Request-Id": {
                     "description": "The request's id: the one it brought, or one of ours.",
@@ -103,7 +110,10 @@ _Refs = Mapping[tuple[type[BaseModel], Mode], dict[str, Any]]
 
 
 def _schemas(served: Iterable[Operation]) -> tuple[_Refs, dict[str, Any]]:
-    wanted: dict[tuple[type[BaseModel], Mode], None] = {(Problem, "serialization"): None}
+    wanted: dict[tuple[type[BaseModel], Mode], None] = {
+        (Problem, "serialization"): None,
+        (ErrorOut, "serialization"): None,
+    }
     for one in served:
         if one.body is not None:
             wanted[one.body, "validation"] = None
@@ -123,7 +133,7 @@ def _operation(one: Operation, refs: _Refs) -> dict[str, Any]:
         "security": [{"token": [one.scope]}, {"session": [], **({} if one.method == "GET" else {"csrf": []})}],
         "responses": {
             str(one.status): _success(one, refs),
-            **{str(status): {"$ref": f"#/components/responses/{status}"} for status in one.faults},
+            **{str(status): {"$ref": f"#/components/responses/{_of_path(one)}{status}"} for status in one.faults},
         },
     }
     if parameters := _parameters(one):
@@ -141,6 +151,8 @@ def _success(one: Operation, refs: _Refs) -> dict[str, Any]:
         content[JSON] = {"schema": refs[one.answer, "serialization"]}
     elif one.media == JSON:
         content[JSON] = {"schema": {"type": "object"}}
+    if one.streams:
+        content[STREAM] = {"schema": {"type": "string"}}
     if one.media != JSON:
         content[one.media] = {"schema": {"type": "string"}}
     headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
@@ -148,8 +160,13 @@ def _success(one: Operation, refs: _Refs) -> dict[str, Any]:
     return {"description": "Done." if one.method != "GET" else "What there is.", "content": content, "headers": headers}
 
 
-def _fault(status: int, refs: _Refs) -> dict[str, Any]:
-    return {"description": MEANINGS[status], "content": {MEDIA: {"schema": refs[Problem, "serialization"]}}}
+def _fault(status: int, media: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": MEANINGS[status], "content": {media: {"schema": schema}}}
+
+
+def _of_path(one: Operation) -> str:
+    """Which form its refusals have."""
+    return _OPENAI if one.path.startswith(errors.PATH) else ""
 
 
 def _parameters(one: Operation) -> list[dict[str, Any]]:
@@ -160,7 +177,7 @@ def _parameters(one: Operation) -> list[dict[str, Any]]:
     for name, what in _OF_HEADERS.items():
         if name in one.wants or (name == "idempotency_key" and one.once):
             header = "-".join(part.capitalize() for part in name.split("_"))
-            schema = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"}
+            schema = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": f"^{HEADER_FORM.pattern}$"}
             found.append({"name": header, "in": "header", "required": False, "description": what, "schema": schema})
     return found
 

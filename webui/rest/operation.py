@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -33,6 +34,8 @@ from webui.rest.problems import ALWAYS, OF_ACTS, OF_BODIES
 
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
+STREAM: Final = "text/event-stream"
+HEADER_FORM: Final = re.compile(r"[ -~]{1,128}")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _OWN: Final = frozenset({"desk", "query", "body", "content", "if_match", "if_none_match", "request"})
 
@@ -74,6 +77,8 @@ class Operation:
     status: int
     scope: str
     media: str
+    streams: bool
+    """It answers with a stream where the request asks for one."""
     once: bool
     faults: tuple[int, ...]
     headers: tuple[str, ...]
@@ -93,6 +98,7 @@ def operation(
     status: int = 200,
     media: str = JSON,
     once: bool = False,
+    streams: bool = False,
     body_bytes_max: int | None = None,
     faults: tuple[int, ...] = (),
     headers: tuple[str, ...] = (),
@@ -117,6 +123,7 @@ def operation(
             status=status,
             scope=scope or ("read" if method in _SAFE else "admin"),
             media=media,
+            streams=streams,
             once=once,
             faults=tuple(sorted({*_faults(method, path, frozenset(wants)), *faults})),
             headers=(*headers, *(("Idempotency-Replayed",) if once else ())),
@@ -180,7 +187,7 @@ async def _handle(found: Operation, request: Request[Any, Any, State], desk: Des
         given["content"] = content
     for header in ("if_match", "if_none_match"):
         if header in found.wants:
-            given[header] = request.headers.get(header.replace("_", "-"), "")
+            given[header] = _header(request, header.replace("_", "-"))
     if "request" in found.wants:
         given["request"] = request
     key = request.headers.get(HEADER, "") if found.once else ""
@@ -211,6 +218,14 @@ async def _answer(found: Operation, desk: Desk, given: Mapping[str, Any]) -> ASG
     return ASGIResponse(body=body, status_code=found.status, media_type=found.media, headers=dict(answer.headers))
 
 
+def _header(request: Request[Any, Any, State], name: str) -> str:
+    """Empty where there is none. Raises: ClientException."""
+    value = request.headers.get(name)
+    if value is not None and not HEADER_FORM.fullmatch(value):
+        raise _wrong([{"where": f"header.{name}", "problem": f"it is not of the form {HEADER_FORM.pattern}"}])
+    return value or ""
+
+
 def body_of(model: type[BaseModel], content: bytes) -> BaseModel:
     """Raises: ClientException, where it is not JSON, or not of the model's form."""
     try:
@@ -229,7 +244,7 @@ def _no_number(word: str) -> Any:
 def _told(answer: ASGIResponse) -> list[tuple[str, str]]:
     return [
         (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in answer.encoded_headers
+        for name, value in answer.encode_headers()
         if name.lower() not in {b"content-length", b"content-type"}
     ]
 

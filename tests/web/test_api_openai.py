@@ -1,0 +1,203 @@
+"""Oxios for clients of OpenAI's API: documented forms over real HTTP, turns of sessions behind them."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+
+from kernel.errors import ProviderDown
+from kernel.testing.provider import Turn, call, say
+from tests.cycle_world import TRIVIAL, told
+from tests.web.api_world import Api, serve_api
+
+pytestmark = pytest.mark.anyio
+MODEL = "oxios/scripted/model"
+USER = {"role": "user", "content": "write a file"}
+PIXEL = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
+
+
+async def test_models_are_personas_and_the_settings_models(tmp_path: Path) -> None:
+    """By id, as OpenAI lists them."""
+    async with (
+        serve_api(tmp_path) as api,
+        _client(await api.token(), api) as client,
+        client.get("/v1/models") as answer,
+    ):
+        listed = await answer.json()
+    assert listed["object"] == "list"
+    names = [one["id"] for one in listed["data"]]
+    assert "writer" in names
+    assert MODEL in names
+    assert {one["object"] for one in listed["data"]} == {"model"}
+
+
+async def test_a_completion_is_a_turn_of_a_session_and_goes_on_with_it(tmp_path: Path) -> None:
+    """What the agent did stands behind it; said back with something new, the same session goes on."""
+    script = [told(TRIVIAL), call("write", path="a.txt", content="hi"), say("written"), told(TRIVIAL), say("nothing")]
+    async with serve_api(tmp_path, script) as api, _client(await api.token(), api) as client:
+        system = {"role": "system", "content": "be brief"}
+        first = await _complete(client, [system, USER])
+        assert first["object"] == "chat.completion"
+        message = first["choices"][0]["message"]
+        assert message["content"] == "written"
+        assert first["choices"][0]["finish_reason"] == "stop"
+        assert first["usage"] == {"prompt_tokens": 30, "completion_tokens": 15, "total_tokens": 45}
+        assert (api.workspace / "a.txt").read_text() == "hi"
+        assert "be brief" in api.provider.requests[1].messages[0].text + api.provider.requests[1].messages[1].text
+        answered = {"role": "assistant", "content": "written"}
+        then = await _complete(client, [system, USER, answered, {"role": "user", "content": "and then?"}])
+        assert then["oxios"]["session"] == first["oxios"]["session"]
+        assert then["oxios"]["turn"] == 2
+
+
+async def test_going_on_from_an_earlier_place_forks_and_an_unknown_past_is_shown(tmp_path: Path) -> None:
+    """The first conversation stays as it was; words that were never said here are quoted to the agent."""
+    script = [told(TRIVIAL), say("one")] * 1 + [
+        told(TRIVIAL),
+        say("two"),
+        told(TRIVIAL),
+        say("three"),
+        told(TRIVIAL),
+        say("4"),
+    ]
+    async with serve_api(tmp_path, script) as api, _client(await api.token(), api) as client:
+        first = await _complete(client, [USER])
+        past = [USER, {"role": "assistant", "content": "one"}]
+        second = await _complete(client, [*past, {"role": "user", "content": "go on"}])
+        other = await _complete(client, [*past, {"role": "user", "content": "go elsewhere"}])
+        assert second["oxios"]["session"] == first["oxios"]["session"]
+        assert other["oxios"]["session"] != first["oxios"]["session"]
+        assert other["oxios"]["turn"] == 2
+        strange = [USER, {"role": "assistant", "content": "never said"}, {"role": "user", "content": "go on"}]
+        new = await _complete(client, strange)
+        assert new["oxios"]["turn"] == 1
+        assert "never said" in "".join(message.text for message in api.provider.requests[-1].messages)
+
+
+async def test_a_stream_has_what_is_done_as_reasoning_and_the_reply_as_content(tmp_path: Path) -> None:
+    """Chunks in OpenAI's form, usage where it was asked for, `[DONE]` last."""
+    script = [told(TRIVIAL), call("write", path="a.txt", content="hi"), say("written")]
+    async with serve_api(tmp_path, script) as api, _client(await api.token(), api) as client:
+        chunks = await _stream(client, [USER], stream_options={"include_usage": True})
+    assert {one["object"] for one in chunks} == {"chat.completion.chunk"}
+    assert len({one["id"] for one in chunks}) == 1
+    deltas = [one["choices"][0]["delta"] for one in chunks if one["choices"]]
+    assert deltas[0]["role"] == "assistant"
+    assert "".join(delta.get("content") or "" for delta in deltas) == "written"
+    assert "[write " in "".join(delta.get("reasoning_content") or "" for delta in deltas)
+    assert [one["choices"][0]["finish_reason"] for one in chunks if one["choices"]][-1] == "stop"
+    assert chunks[-1]["usage"]["total_tokens"] == 45
+
+
+async def test_a_client_that_goes_ends_the_turn(tmp_path: Path) -> None:
+    """Its agent is stopped, as by the button."""
+    script = [told(TRIVIAL), call("ask_user", question="which?"), say("never")]
+    async with serve_api(tmp_path, script) as api:
+        async with _client(await api.token(), api) as client:
+            body = {"model": MODEL, "messages": [USER], "stream": True}
+            answer = await client.post("/v1/chat/completions", json=body)
+            with anyio.fail_after(20):
+                while b"ask_user" not in await answer.content.readline():
+                    continue
+            answer.close()
+        with anyio.fail_after(20):
+            while api.kernel.supervisor.live or api.house.conversations.busy_ids():  # noqa: ASYNC110 -- by nobody told
+                await anyio.sleep(0.01)
+        entries = await api.kernel.journal.read(kind="run.finished")
+        assert [dict(one.payload or {})["status"] for one in entries] == ["cancelled"]
+
+
+async def test_refusals_have_openais_form(tmp_path: Path) -> None:
+    """Status, type, code and the parameter that is wrong; nothing is begun."""
+    async with serve_api(tmp_path) as api, _client(await api.token(), api) as client:
+        cases: list[tuple[dict[str, Any], int, str]] = [
+            ({"model": "nobody"}, 404, "not_found_error"),
+            ({"n": 2}, 400, "invalid_request_error"),
+            ({"tools": [{"type": "function", "function": {"name": "x"}}]}, 400, "invalid_request_error"),
+            ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "y"}]}, 400, "invalid_request_error"),
+            ({"messages": [{"role": "assistant", "content": "x"}]}, 422, "invalid_request_error"),
+            (
+                {"messages": [{"role": "user", "content": [_image("https://example.org/x.png")]}]},
+                422,
+                "invalid_request_error",
+            ),
+            ({"surprise": 1}, 400, "invalid_request_error"),
+        ]
+        for more, status, kind in cases:
+            async with client.post("/v1/chat/completions", json={"model": MODEL, "messages": [USER], **more}) as answer:
+                assert answer.status == status, more
+                error = (await answer.json())["error"]
+                assert error["type"] == kind
+                assert error["message"]
+        async with _client("none", api) as stranger, stranger.get("/v1/models") as answer:
+            assert answer.status == 401
+            assert (await answer.json())["error"]["type"] == "authentication_error"
+        async with _client(await api.token("tester", "read"), api) as reader:
+            body = {"model": MODEL, "messages": [USER]}
+            async with reader.post("/v1/chat/completions", json=body) as answer:
+                assert answer.status == 403
+        assert not await api.kernel.journal.rows("sessions")
+
+
+async def test_a_turn_that_fails_is_an_error_and_not_an_answer(tmp_path: Path) -> None:
+    """By its status; in a stream, as a chunk with an error."""
+    down = Turn(error=ProviderDown("the model is away"))
+    settings = {"routing.wait_s": "0", "routing.deadline_s": "1"}
+    async with serve_api(tmp_path, [down] * 40, settings=settings) as api, _client(await api.token(), api) as client:
+        async with client.post("/v1/chat/completions", json={"model": MODEL, "messages": [USER]}) as answer:
+            assert answer.status == 503, await answer.text()
+            assert (await answer.json())["error"]["type"] == "server_error"
+        chunks = await _stream(client, [USER])
+        assert chunks[-1]["error"]["type"] == "server_error"
+
+
+async def test_an_image_goes_along_with_the_message(tmp_path: Path) -> None:
+    """As bytes in the request, kept with the session's message; refused at once where the model takes none."""
+    (tmp_path / "blind").mkdir()
+    image = _image(f"data:image/png;base64,{b64encode(PIXEL).decode()}")
+    message = {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]}
+    settings = {'models."scripted/model".modalities': "text,image"}
+    script = [told({"kind": "conversation", "reply": "a dot"})]
+    async with serve_api(tmp_path / "blind") as api, _client(await api.token(), api) as client:
+        answer = await client.post("/v1/chat/completions", json={"model": MODEL, "messages": [message]})
+        assert answer.status == 422, await answer.text()
+    async with serve_api(tmp_path, script, settings=settings) as api, _client(await api.token(), api) as client:
+        done = await _complete(client, [message])
+        async with client.get(f"/api/sessions/{done['oxios']['session']}/messages") as answer:
+            said = (await answer.json())["items"][0]
+    assert done["choices"][0]["message"]["content"] == "a dot"
+    assert said["attached"][0]["media_type"] == "image/png"
+
+
+def _image(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _client(token: str, api: Api) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(api.url, headers={"Authorization": f"Bearer {token}"})
+
+
+async def _complete(client: aiohttp.ClientSession, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    async with client.post("/v1/chat/completions", json={"model": MODEL, "messages": messages}) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def _stream(
+    client: aiohttp.ClientSession, messages: Sequence[Mapping[str, Any]], **more: Any
+) -> list[dict[str, Any]]:
+    body = {"model": MODEL, "messages": messages, "stream": True, **more}
+    async with client.post("/v1/chat/completions", json=body) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/event-stream"
+        lines = [line for line in (await answer.text()).split("\n") if line and not line.startswith(":")]
+    assert all(line.startswith("data: ") for line in lines)
+    assert lines[-1] == "data: [DONE]"
+    return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
