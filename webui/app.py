@@ -29,6 +29,7 @@ from webui.house import House
 from webui.navigation import NavItem, sort_key
 from webui.openai.threads import Threads
 from webui.rest.once import Once
+from webui.security.csrf import masked
 from webui.security.guard import Guard
 from webui.security.headers import security_headers
 
@@ -70,8 +71,9 @@ def provide_desk(request: Request[Any, Any, State]) -> Desk:
         house=request.app.state.house,
         signed_in=request.state.get("user"),
         part=asks_for_part and headers.get("hx-history-restore-request") != "true",
-        csrf=str(request.state.get("csrf", "")),
+        csrf=masked(str(request.state.get("csrf", ""))),
         path=request.url.path,
+        packs=request.method == "GET" and "gzip" in headers.get("accept-encoding", ""),
     )
 
 

@@ -37,17 +37,28 @@ _OWNER: Final = {"runs": "owner", "sessions": "owner", "approvals": "owner", "ca
 class Desk:
     """No dataclass: Litestar would walk through the whole kernel's types to check it.
 
-    `part` says that htmx asks for a part of a page, not for the frame around it.
+    `part` says that htmx asks for a part of a page, not for the frame around it; `packs`, that the browser
+    takes the answer compressed.
     """
 
     def __init__(
-        self, house: House, signed_in: User | None, *, part: bool = False, csrf: str = "", path: str = ""
+        self,
+        house: House,
+        signed_in: User | None,
+        *,
+        part: bool = False,
+        csrf: str = "",
+        path: str = "",
+        packs: bool = False,
     ) -> None:
         self.house = house
         self.signed_in = signed_in
         self.part = part
         self.csrf = csrf
         self.path = path
+        self.seq = house.hub.seq
+        """The newest entry when the request came: what is drawn for it has all up to there."""
+        self.packs = packs
 
     @property
     def user(self) -> User:

@@ -65,6 +65,7 @@ async def open_house(kernel: Kernel, asker: WebAsker, options: WebOptions | None
         doors = await open_doors(kernel, options)
         talks = Conversations(kernel, tasks)
         views = Views()
+        tasks.start_soon(views.warm)
         rooms = Rooms(kernel, asker=asker, tasks=tasks, hub=hub, talks=talks, views=views)
         audiences = Audiences(hub, tasks)
         metrics, readiness = Metrics(), Readiness(kernel)

@@ -2,7 +2,8 @@
 
 Guarantees: the headers go out at once; a silent stream says something every HEARTBEAT_S, so that both
 sides notice a dead connection; when the browser goes, the writer is cancelled. A writer whose follower
-lagged ends, and the browser comes back by itself with the id of the last event it got.
+lagged, or whose browser takes nothing for STALLED_S, ends, and the browser comes back by itself with the id of
+the last event it got.
 
 Source: HTML standard, 9.2.
 """
@@ -19,7 +20,10 @@ from litestar.types import Receive, Send
 from webui.stream import Lagged
 
 HEARTBEAT_S: Final = 15.0
+STALLED_S: Final = 20.0
+"""A browser that takes nothing for so long is let go."""
 RETRY_MS: Final = 1_000
+_GOODBYE_S: Final = 1.0
 _HELLO: Final = f"retry: {RETRY_MS}\n: connected\n\n".encode()
 _BEAT: Final = b": alive\n\n"
 _ID_DIGITS_MAX: Final = 18
@@ -53,11 +57,14 @@ class EventAnswer(ASGIResponse):
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         async def put(chunk: bytes) -> None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            with anyio.move_on_after(STALLED_S) as stalled:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if stalled.cancelled_caught:
+                raise Lagged
 
         async with anyio.create_task_group() as group:
             group.start_soon(_gone, receive, group.cancel_scope)
-            group.start_soon(_beat, put)
+            group.start_soon(_beat, put, group.cancel_scope)
             try:
                 await put(self._hello)
                 await self._write(put)
@@ -65,7 +72,8 @@ class EventAnswer(ASGIResponse):
                 pass
             finally:
                 group.cancel_scope.cancel()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with anyio.move_on_after(_GOODBYE_S):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _gone(receive: Receive, scope: anyio.CancelScope) -> None:
@@ -74,7 +82,10 @@ async def _gone(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _beat(put: Put) -> None:
-    while True:
-        await anyio.sleep(HEARTBEAT_S)
-        await put(_BEAT)
+async def _beat(put: Put, scope: anyio.CancelScope) -> None:
+    try:
+        while True:
+            await anyio.sleep(HEARTBEAT_S)
+            await put(_BEAT)
+    except Lagged:
+        scope.cancel()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
+from anyio import to_thread
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 from kernel.ids import Principal
@@ -23,36 +25,47 @@ _KILO: Final = 1_000
 
 
 class Views:
-    """The template environment. Made once; templates are compiled on first use."""
+    """What pages are rendered with. Templates are compiled once a process: by `warm`, or on first use."""
 
     def __init__(self) -> None:
-        loaders = [FileSystemLoader(_HERE / "pages"), FileSystemLoader(_HERE / "layout")]
-        self._environment = Environment(
-            loader=ChoiceLoader(loaders),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.filters.update(
-            {
-                "markdown": markdown.to_html,
-                "money": money,
-                "duration": duration,
-                "size": size,
-                "tokens": tokens,
-                "iso": iso,
-                "who": who,
-                "pretty": pretty,
-            }
-        )
-        cast("dict[str, Any]", self._environment.globals)["static"] = assets.url
+        self._environment = _environment()
         self.navigation: tuple[NavItem, ...] = ()
         """Set once, when the pages were found."""
 
     def render(self, template: str, **model: Any) -> str:
         return self._environment.get_template(template).render(**model)
+
+    async def warm(self) -> None:
+        """Compile every template, beside whatever else goes on: else the first to open a page holds up all."""
+        for name in self._environment.list_templates(extensions=["html"]):
+            await to_thread.run_sync(self._environment.get_template, name)
+
+
+@cache
+def _environment() -> Environment:
+    loaders = [FileSystemLoader(_HERE / "pages"), FileSystemLoader(_HERE / "layout")]
+    environment = Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        {
+            "markdown": markdown.to_html,
+            "money": money,
+            "duration": duration,
+            "size": size,
+            "tokens": tokens,
+            "iso": iso,
+            "who": who,
+            "pretty": pretty,
+        }
+    )
+    cast("dict[str, Any]", environment.globals)["static"] = assets.url
+    return environment
 
 
 def money(micro_usd: float | None) -> str:

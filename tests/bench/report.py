@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import gate, journal, models, process, rounds, stopping
+from tests.bench import gate, journal, models, process, rounds, stopping, web_live, web_past
 from tests.bench.measure import Figure, table
 
 _TEXT = """# Measured figures
@@ -18,6 +18,8 @@ measured in the same call and in turns with it: a disk's sync rate swings by an 
 so read the last column first. The floors: a bare SQLite group commit; reading and hashing rows; a scan of strings;
 a bare loop of aiohttp that talks to the same model server and makes one synced SQLite commit a round, the same
 loop without a commit ("aiohttp loop"), and with one for all runs that wait ("group commit"); an empty Python.
+Those of the pages have no floor: they are asked for in milliseconds, of a real server, a real Chromium and a crowd of
+listening clients, each a process of its own on the same cores; they are missing where there is no Chromium.
 
 """
 
@@ -39,6 +41,8 @@ def measure_all(folder: Path, *, quick: bool = False) -> list[Figure]:
         *stopping.stop_figures(folder, each=3 if quick else stopping.STOPS_EACH),
         *process.one_request_figures(folder, times),
         process.help_cpu(times),
+        *web_live.live_figures(folder, quick=quick),
+        *web_past.past_figures(folder, quick=quick),
     ]
 
 

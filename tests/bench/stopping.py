@@ -32,7 +32,7 @@ STOPS_EACH: Final = 30
 P99_MS_MAX: Final = 250.0
 TREE: Final = 6
 """Processes of a command at least: the sandbox's own, two shells, three sleepers, one in a session of its own."""
-_COMMAND: Final = "sleep 300 & setsid sleep 300 & sh -c 'touch begun; sleep 300; true' & wait"
+COMMAND: Final = "sleep 300 & setsid sleep 300 & sh -c 'touch begun; sleep 300; true' & wait"
 _WAIT_S: Final = 30
 _TIMEOUT_S: Final = 600
 
@@ -65,7 +65,7 @@ def respond(asked: Asked) -> Reaction:
         return Scene(Answer(), silent=True)
     if "streaming" in goal:
         return Scene(Answer(text="word " * 20_000), cut=_trickle, pause_s=0.002)
-    return Answer(calls=(ScriptedCall("exec", json.dumps({"command": _COMMAND})),))
+    return Answer(calls=(ScriptedCall("exec", json.dumps({"command": COMMAND})),))
 
 
 def _trickle(payload: bytes) -> Iterator[bytes]:
@@ -134,8 +134,8 @@ async def _until(holds: Callable[[], bool]) -> None:
         await anyio.sleep(0.001)
 
 
-def descendants() -> set[tuple[int, int]]:
-    """Every process below this one, as (id, time of its start): an id alone may be given anew."""
+def descendants(of: int = 0) -> set[tuple[int, int]]:
+    """Every process below this one (or `of`), as (id, time of its start): an id alone may be given anew."""
     parents: dict[int, tuple[int, int]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -146,7 +146,7 @@ def descendants() -> set[tuple[int, int]]:
             continue  # It ended while we looked.
         parents[int(entry.name)] = (int(fields[1]), int(fields[19]))
     found: set[tuple[int, int]] = set()
-    layer = {_own()}
+    layer = {of or _own()}
     while layer:
         layer = {one for one, (parent, _) in parents.items() if parent in layer}
         found |= {(one, parents[one][1]) for one in layer}

@@ -3,8 +3,9 @@
     python -m tests.bench.web_server ROOT [SETTING=VALUE ...]
 
 It prints where it listens and a one-time link, as JSON, then answers each line on its standard input with one
-of JSON: `run GOAL` starts a run, `session` makes a session, `resident` says how many bytes it holds and what CPU
-seconds it used, `live` how many runs are under way. It ends with its standard input.
+of JSON: `run GOAL` starts a run, `session` makes a session, `live` says how many runs are under way, `commits` when
+each outcome of a call was committed, `resident` how many bytes the process holds and what CPU seconds it used. It
+ends with its standard input.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import IO, Any, Final
 import anyio
 
 from kernel.directive import Directive, ExecEnv, Mount
+from kernel.journal.entry import Entry
 from ouroboros.sessionbook import Making, create
 from tests.web.browser import Site, open_site
 from tests.world import OWNER
@@ -66,13 +68,20 @@ def server(root: Path, settings: Mapping[str, str] | None = None) -> Generator[S
 
 
 async def _serve(root: Path, settings: Mapping[str, str]) -> None:
+    committed: dict[str, int] = {}
+
+    def hear(entries: tuple[Entry, ...]) -> None:
+        now_us = site.kernel.clock.now_us()
+        committed.update((str((one.payload or {})["call"]), now_us) for one in entries if one.kind == "call.outcome")
+
     async with open_site(root, settings=settings) as site:
+        site.kernel.journal.subscribe(hear)
         print(json.dumps({"url": site.url, "link": site.link()}), flush=True)
         while line := (await anyio.to_thread.run_sync(sys.stdin.readline)).strip():
-            print(json.dumps(await _answer(site, line)), flush=True)
+            print(json.dumps(await _answer(site, line, committed)), flush=True)
 
 
-async def _answer(site: Site, line: str) -> object:
+async def _answer(site: Site, line: str, committed: dict[str, int]) -> object:
     word, _, rest = line.partition(" ")
     mounts = (Mount(str(site.workspace)),)
     match word:
@@ -81,8 +90,10 @@ async def _answer(site: Site, line: str) -> object:
         case "session":
             making = Making(OWNER, mounts, approve="auto")
             return (await create(site.kernel.journal, making, site.kernel.clock.now_us())).id
+        case "commits":
+            return committed
         case "live":
-            return len(await site.kernel.journal.rows("runs", {"status": "running"}))
+            return len(site.kernel.supervisor.live)
         case _:
             gc.collect()
             pages = int((await anyio.Path("/proc/self/statm").read_text()).split()[1])
