@@ -4,13 +4,13 @@ Guarantees: every error of the kernel has a status; an unexpected one is logged 
 and told as 500 without its text. A browser that asked for a page gets one, everyone else
 `application/problem+json`, or OpenAI's form below /v1.
 
-Source: RFC 9457.
+Source: RFC 9457; OpenAI API reference, errors.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litestar import MediaType, Request, Response
@@ -18,10 +18,11 @@ from litestar.exceptions import HTTPException
 
 from kernel import errors
 from kernel.log import get_logger
-from webui.openai import errors as openai
 
+OPENAI: Final = "/v1/"
+"""Where programs speak OpenAI's API, and hear of refusals in its form."""
 _log = get_logger("web")
-_PROGRAMS: Final = ("/api/", openai.PATH)
+_PROGRAMS: Final = ("/api/", OPENAI)
 _STATUS: Final[Sequence[tuple[type[errors.OxiosError], int]]] = (
     (errors.AccessDenied, 403),
     (errors.ApprovalPending, 409),
@@ -38,6 +39,14 @@ _STATUS: Final[Sequence[tuple[type[errors.OxiosError], int]]] = (
     (errors.Unavailable, 503),
 )
 """The first that fits. Pages and API share it."""
+_BROKEN: Final = 500
+_OPENAI_TYPES: Final = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 
 
 def status_of(error: errors.OxiosError) -> int:
@@ -55,14 +64,24 @@ def problem_of(error: errors.OxiosError) -> dict[str, Any]:
     return problem(status_of(error), error.message, remedy=error.remedy, code=error.code)
 
 
+def openai_form(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """What a problem document says, as OpenAI would."""
+    status = int(problem["status"])
+    kind = _OPENAI_TYPES.get(status, "server_error" if status >= _BROKEN else "invalid_request_error")
+    said = [str(problem[name]) for name in ("title", "detail", "remedy") if problem.get(name)]
+    errors: list[dict[str, str]] = problem.get("errors") or [{}]
+    param = errors[0].get("where", "").removeprefix("body.") or None
+    return {"error": {"message": ". ".join(said), "type": kind, "param": param, "code": problem.get("code")}}
+
+
 def answer(request: Request[Any, Any, Any], status: int, document: dict[str, Any], **headers: str) -> Response[Any]:
     """The document as what the client reads: a page for a browser, JSON for the rest."""
     if wants_page(request):
         house = request.app.state.house
         html = house.views.render("fault.html", frame="bare_frame.html", problem=document)
         return Response(html, status_code=status, media_type=MediaType.HTML, headers=headers)
-    if request.url.path.startswith(openai.PATH):
-        return Response(openai.openai_error(document), status_code=status, headers=headers)
+    if request.url.path.startswith(OPENAI):
+        return Response(openai_form(document), status_code=status, headers=headers)
     return Response(document, status_code=status, media_type="application/problem+json", headers=headers)
 
 

@@ -13,7 +13,6 @@ from kernel.errors import OxiosError
 from webui import faults, sse
 from webui.desk import Desk
 from webui.openai.asking import offered, session_of, wanted_of
-from webui.openai.errors import openai_error
 from webui.openai.forms import (
     AnswerMessage,
     Behind,
@@ -135,12 +134,14 @@ def _streamed(told: _Told, threads: Threads, request: Request[Any, Any, Any], *,
             if usage:
                 await put(told.chunk(ident, [], usage=told.usage().model_dump()))
         except OxiosError as error:
-            await put(_data(openai_error(faults.problem_of(error))))
+            await put(_data(faults.openai_form(faults.problem_of(error))))
         except Lagged:
-            await put(_data(openai_error(faults.problem(503, "the stream was read too slowly, or the server goes"))))
+            await put(
+                _data(faults.openai_form(faults.problem(503, "the stream was read too slowly, or the server goes")))
+            )
         except Exception as error:  # noqa: BLE001 -- the answer has begun: a client is told as it would be by a status
             answer = faults.on_anything(request, error)
-            await put(_data(openai_error(answer.content)))
+            await put(_data(faults.openai_form(answer.content)))
         await put(b"data: [DONE]\n\n")
 
     return sse.EventAnswer(write, _HELLO)

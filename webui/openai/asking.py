@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kernel.engine.report import configured
 from kernel.errors import Invalid, NotFound
 from kernel.persona import load_personas
 from kernel.ports.provider import Attachment
@@ -22,7 +23,6 @@ from webui.beginning import Beginning, begin_session
 from webui.desk import Desk
 from webui.openai.forms import CompletionIn, ImagePart, Message, SystemMessage, TextPart, UserMessage
 from webui.openai.threads import Said, Threads
-from webui.pages.chat.details import models_offered
 
 OWN: Final = "oxios/"
 _KINDS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
@@ -85,7 +85,7 @@ def chosen(desk: Desk, name: str) -> tuple[str, str]:
 def offered(desk: Desk) -> list[str]:
     """Names that `chosen` takes: personas, and the models that the settings name."""
     personas = [one.id for one in load_personas(desk.kernel.settings.home).values() if one.enabled]
-    return [*personas, *(f"{OWN}{name}" for name in models_offered(desk.kernel.settings))]
+    return [*personas, *(f"{OWN}{name}" for name in configured(desk.kernel.supervisor.desk.engine.settings))]
 
 
 async def session_of(desk: Desk, threads: Threads, wanted: Wanted) -> tuple[Session, str]:

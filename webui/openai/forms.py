@@ -175,16 +175,3 @@ class ModelOut(Shape):
 class ModelsOut(Shape):
     object: Literal["list"] = "list"
     data: list[ModelOut]
-
-
-class ErrorBody(Shape):
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class ErrorOut(Shape):
-    """A refusal in OpenAI's form."""
-
-    error: ErrorBody

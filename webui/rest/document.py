@@ -17,10 +17,9 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from webui.openai import errors
-from webui.openai.forms import ErrorOut
+from webui.faults import OPENAI as OPENAI_PATH
 from webui.rest.operation import BYTES, HEADER_FORM, JSON, STREAM, Operation
-from webui.rest.problems import MEANINGS, MEDIA, Problem
+from webui.rest.problems import MEANINGS, MEDIA, OpenaiError, Problem
 
 _OPENAI: Final = "openai-"
 _REF: Final = "#/components/schemas/{model}"
@@ -87,7 +86,7 @@ def document_of(operations: Iterable[Operation], cookie: str) -> dict[str, Any]:
             "schemas": schemas,
             "responses": {
                 f"{start}{status}": _fault(status, media, refs[model, "serialization"])
-                for start, media, model in (("", MEDIA, Problem), (_OPENAI, JSON, ErrorOut))
+                for start, media, model in (("", MEDIA, Problem), (_OPENAI, JSON, OpenaiError))
                 for status in MEANINGS
             },
             "headers": {
@@ -112,7 +111,7 @@ _Refs = Mapping[tuple[type[BaseModel], Mode], dict[str, Any]]
 def _schemas(served: Iterable[Operation]) -> tuple[_Refs, dict[str, Any]]:
     wanted: dict[tuple[type[BaseModel], Mode], None] = {
         (Problem, "serialization"): None,
-        (ErrorOut, "serialization"): None,
+        (OpenaiError, "serialization"): None,
     }
     for one in served:
         if one.body is not None:
@@ -166,7 +165,7 @@ def _fault(status: int, media: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _of_path(one: Operation) -> str:
     """Which form its refusals have."""
-    return _OPENAI if one.path.startswith(errors.PATH) else ""
+    return _OPENAI if one.path.startswith(OPENAI_PATH) else ""
 
 
 def _parameters(one: Operation) -> list[dict[str, Any]]:

@@ -49,6 +49,19 @@ class Problem(Shape):
     request: str | None = Field(default=None, description="The request's id, which the server's log has as well.")
 
 
+class OpenaiErrorBody(Shape):
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class OpenaiError(Shape):
+    """The same below /v1, in OpenAI's form."""
+
+    error: OpenaiErrorBody
+
+
 MEANINGS: Final = {
     400: "The request is not of the form that is described here; `errors` says where.",
     401: "Nobody is signed in, or the token opens nothing (any more).",
