@@ -10,6 +10,7 @@ It prints its base URL and serves until its standard input ends.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def model() -> Generator[str]:
 
 
 async def _serve() -> None:
+    logging.disable()  # Clients that leave in mid-answer are what is measured.
     async with model_server(respond=respond) as server:
         print(server.url, flush=True)
         await anyio.to_thread.run_sync(sys.stdin.read)
