@@ -164,7 +164,7 @@ async def test_an_image_goes_along_with_the_message(tmp_path: Path) -> None:
     image = _image(f"data:image/png;base64,{b64encode(PIXEL).decode()}")
     message = {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]}
     settings = {"models.scripted/model.modalities": "text,image"}
-    script = [told({"kind": "conversation", "reply": "a dot"})]
+    script = [told(TRIVIAL), say("a dot")]
     async with serve_api(tmp_path / "blind") as api, _client(await api.token(), api) as client:
         answer = await client.post("/v1/chat/completions", json={"model": MODEL, "messages": [message]})
         assert answer.status == 422, await answer.text()

@@ -26,7 +26,6 @@ from webui.openai.forms import (
 from webui.openai.threads import Place, Threads
 from webui.openai.turn import Carried
 from webui.rest.operation import operation
-from webui.stream import Lagged
 
 _US = 1_000_000
 _HELLO = b": connected\n\n"
@@ -135,10 +134,6 @@ def _streamed(told: _Told, threads: Threads, request: Request[Any, Any, Any], *,
                 await put(told.chunk(ident, [], usage=told.usage().model_dump()))
         except OxiosError as error:
             await put(_data(faults.openai_form(faults.problem_of(error))))
-        except Lagged:
-            await put(
-                _data(faults.openai_form(faults.problem(503, "the stream was read too slowly, or the server goes")))
-            )
         except Exception as error:  # noqa: BLE001 -- the answer has begun: a client is told as it would be by a status
             answer = faults.on_anything(request, error)
             await put(_data(faults.openai_form(answer.content)))

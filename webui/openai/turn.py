@@ -27,7 +27,7 @@ from webui.conversations import Conversation
 from webui.conversations import Said as Message
 from webui.desk import Desk
 from webui.openai.asking import Wanted
-from webui.stream import Asked, Follower, Frame, everything
+from webui.stream import Asked, Follower, Frame, Lagged, everything
 
 _END: Final = Asked(RunId(""))
 """Put into the follower's queue by ourselves: the turn has ended, and all its entries stand before this."""
@@ -68,7 +68,7 @@ class Carried:
     async def reasoning(self) -> AsyncGenerator[str]:
         """Carry the turn out; what is said and done on the way.
 
-        Raises: Unavailable, where it did not come to a reply; Conflict; Lagged, where the client reads too slowly.
+        Raises: Unavailable, where it did not come to a reply, or the client reads too slowly; Conflict.
         """
         hub, talk = self.desk.house.hub, self.desk.house.conversations.of(self.session)
         self.session = talk.session
@@ -83,6 +83,10 @@ class Carried:
                     while (frame := await follower.next()) is not _END:
                         if told := self._told(frame):
                             yield told
+                except Lagged:
+                    raise Unavailable(
+                        "the turn was read too slowly, or the server goes", remedy=f"see session {ours}"
+                    ) from None
                 finally:
                     if talk.busy:
                         with anyio.CancelScope(shield=True):
