@@ -64,7 +64,7 @@ function place(html) {
 function morph(old, element) {
   const open = new Map([...old.querySelectorAll("details")].map((one, place) => [place, one.open]));
   const was = old.classList.contains("state-running") && !element.classList.contains("state-running");
-  window.Idiomorph.morph(old, element, { ignoreActiveValue: true });
+  window.Idiomorph.morph(old, element);
   if (was) return;
   [...old.querySelectorAll("details")].forEach((one, place) => {
     if (open.get(place)) one.open = true;

@@ -23,9 +23,17 @@ document.addEventListener("click", (event) => {
   if (details) touched.add(details);
 });
 
+// Not Idiomorph's own way to keep what is written, which keeps whatever has the focus as it was, a button's words too.
+const written = new WeakSet();
+
+document.addEventListener("input", (event) => written.add(event.target));
+document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.successful && detail.requestConfig.verb !== "get") for (const field of detail.elt.elements ?? []) written.delete(field);
+});
+
 if (window.Idiomorph) {
-  window.Idiomorph.defaults.ignoreActiveValue = true;
-  window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && touched.has(node));
+  window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
+    !(name === "open" && touched.has(node)) && !((name === "value" || name === "checked") && written.has(node));
 }
 
 const spoken = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "auto", style: "short" });
