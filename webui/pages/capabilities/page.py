@@ -19,7 +19,7 @@ from kernel.errors import NotFound
 from kernel.jsontypes import JsonValue
 from webui import caps_view
 from webui.desk import Desk
-from webui.forms import Form, Part
+from webui.forms import Form, Part, decimal, whole
 from webui.navigation import NavItem
 from webui.view import page, part
 
@@ -70,10 +70,10 @@ async def grant(desk: Desk, data: Form) -> dict[str, str]:
         "resource": data.get("resource", "").strip(),
         "rights": data.get("rights", "").strip(),
     }
-    if data.get("hours"):
-        arguments["expires_s"] = float(data["hours"]) * _HOUR_S
-    if data.get("uses"):
-        arguments["uses"] = int(data["uses"])
+    if (hours := decimal(data, "hours")) is not None:
+        arguments["expires_s"] = hours * _HOUR_S
+    if (uses := whole(data, "uses")) is not None:
+        arguments["uses"] = uses
     granted = await desk.call("caps.grant", arguments)
     return {"message": granted.text}
 

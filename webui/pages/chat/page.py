@@ -13,7 +13,6 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from kernel.errors import Invalid
-from kernel.ids import RunId
 from kernel.persona import load_personas
 from kernel.terms import asked_terms
 from ouroboros.sessionbook import SessionBook
@@ -153,14 +152,6 @@ async def confirm(desk: Desk, session_id: FromPath[str], data: Form) -> None:
     talk.confirm(None if data.get("answer") == "decline" or spec is None else draft_of(spec, data))
 
 
-@post("/chat/{session_id:str}/answer", include_in_schema=False, status_code=204)
-async def answer(desk: Desk, session_id: FromPath[str], data: Form) -> None:
-    """What an agent asked for."""
-    await desk.session(session_id)
-    run = await desk.run(data.get("run", ""))
-    desk.house.asker.answer(RunId(run.run), data.get("text", ""))
-
-
 async def _earlier(desk: Desk, seen: Glance, before: int) -> Response[str]:
     loaded = await of_session(desk.kernel.journal, seen.session.id, turns=TURNS_SHOWN, before=before)
     return part(desk, "chat/earlier.html", session=seen.session, **await _drawn(desk, seen, loaded))
@@ -202,4 +193,4 @@ async def _choices(desk: Desk) -> dict[str, Any]:
     return {"personas": personas, "models": models_offered(desk.kernel.settings)}
 
 
-ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, answer, *acts.ROUTES]
+ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, *acts.ROUTES]

@@ -18,7 +18,7 @@ from ouroboros.seedbook import read_stream
 from webui import runs_view
 from webui.desk import Desk
 from webui.drawing import Drawing
-from webui.forms import Form, Part, redirected
+from webui.forms import Form, Part, decimal, redirected, whole
 from webui.navigation import NavItem
 from webui.pages.runs.inspect import compared, request_of, timeline_of
 from webui.record import of_run
@@ -51,7 +51,8 @@ async def show(desk: Desk, run_id: FromPath[str], part_: Part = "") -> Response[
     state = await desk.run(run_id)
     loaded = await of_run(desk.kernel.journal, state.run)
     timeline = loaded.page
-    drawing = Drawing(desk.kernel, desk.house.asker, desk.house.views, names=loaded.names)
+    may = runs_view.may_change(desk, state)
+    drawing = Drawing(desk.kernel, desk.house.asker, desk.house.views, names=loaded.names, may=may)
     model: dict[str, Any] = {
         "run": state,
         "live": desk.kernel.runs.live(state.run),
@@ -59,7 +60,7 @@ async def show(desk: Desk, run_id: FromPath[str], part_: Part = "") -> Response[
         "steps": timeline_of(timeline),
         "html": drawing.draw(timeline.since(0)),
         "seq": timeline.seq,
-        "may": desk.may("kernel:runs", "w") and state.owner == desk.user.principal,
+        "may": may,
     }
     if part_ == "run":
         return part(desk, "runs/run.html", **model)
@@ -102,10 +103,10 @@ async def resume(desk: Desk, run_id: FromPath[str], data: Form) -> None:
     if data.get("resolution"):
         arguments["resolution"] = data["resolution"]
     for name in ("tokens", "calls", "seconds"):
-        if data.get(name, "").isdigit():
-            arguments[name] = int(data[name])
-    if data.get("usd"):
-        arguments["micro_usd"] = round(float(data["usd"]) * _MICRO)
+        if (number := whole(data, name)) is not None:
+            arguments[name] = number
+    if (usd := decimal(data, "usd")) is not None:
+        arguments["micro_usd"] = round(usd * _MICRO)
     await desk.call("runs.resume", arguments)
 
 
@@ -115,13 +116,19 @@ async def steer(desk: Desk, run_id: FromPath[str], data: Form) -> None:
     await desk.call("runs.steer", {"run": run_id, "text": data.get("text", "")})
 
 
+@post("/runs/{run_id:str}/answer", include_in_schema=False, status_code=204)
+async def answer(desk: Desk, run_id: FromPath[str], data: Form) -> None:
+    """What the agent asked its owner."""
+    await runs_view.answer(desk, run_id, data.get("text", ""))
+
+
 @post("/runs/{run_id:str}/fork", include_in_schema=False)
 async def fork(desk: Desk, run_id: FromPath[str], data: Form) -> Response[str]:
     """A new run that goes on from a step of this one."""
     await desk.run(run_id)
     arguments: dict[str, JsonValue] = {"run": run_id, "text": data.get("text", "")}
-    if data.get("step", "").isdigit():
-        arguments["step"] = int(data["step"])
+    if (number := whole(data, "step")) is not None:
+        arguments["step"] = number
     made = await desk.call("runs.fork", arguments)
     return redirected(f"/runs/{made.text}")
 
@@ -165,6 +172,7 @@ ROUTES = [
     cancel,
     resume,
     steer,
+    answer,
     fork,
     replayed,
     export,
