@@ -67,10 +67,12 @@ function splitKey(known) {
   return [name, id, known.slice(name.length + id.length + 2)];
 }
 
-async function check(seq) {
+async function check(seq, shown) {
   const answer = await fetch(`/audit/${seq}/proof`, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error((await answer.json()).title);
   const proof = await answer.json();
+  if (proof.entry.seq !== Number(seq) || proof.index !== proof.entry.seq - 1) throw new Error("this is the proof of another entry");
+  if (proof.entry.digest !== shown) throw new Error("this page shows another digest");
   const steps = [];
   if (proof.entry.payload !== null) {
     const digest = hex(await sha256(text.encode(proof.entry.payload)));
@@ -96,7 +98,7 @@ document.addEventListener("click", async (event) => {
   const place = document.getElementById("proved");
   place.textContent = "checking …";
   try {
-    const steps = await check(button.dataset.prove);
+    const steps = await check(button.dataset.prove, button.dataset.digest);
     const title = document.createElement("p");
     title.className = "good";
     title.textContent = "Proved in this browser:";
