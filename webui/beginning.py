@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernel.directive import Budget, Mount
+from kernel.errors import AccessDenied
 from kernel.handle.persona import active_persona
 from kernel.persona import Persona, load_personas, pick
 from ouroboros.seed import SeedMount
@@ -34,7 +35,11 @@ class Beginning:
 
 
 async def begin_session(desk: Desk, wanted: Beginning) -> Session:
-    """Raises: Invalid (name, workspace), NotFound (persona, model), Conflict (the persona is disabled), JournalDown."""
+    """What the first message goes into.
+
+    Raises: AccessDenied, Invalid (name, workspace), NotFound (persona, model), Conflict (the persona is disabled),
+    JournalDown.
+    """
     cycle = desk.kernel.settings.cycle
     persona = await persona_of(desk, wanted.persona)
     if wanted.model:
@@ -58,8 +63,20 @@ async def persona_of(desk: Desk, name: str) -> Persona | None:
     return pick(load_personas(desk.kernel.settings.home), name) if name else None
 
 
+def require_worker(desk: Desk) -> None:
+    """Sessions are recorded without a syscall of their own: who may begin no run has none to talk in.
+
+    Raises: AccessDenied.
+    """
+    if not desk.may("kernel:runs", "w"):
+        raise AccessDenied(
+            f"{desk.user.name} may not work with agents", layer="role", need="kernel:runs w", remedy="ask the operator"
+        )
+
+
 def mounts_of(desk: Desk, mounts: Sequence[SeedMount] = (), *, workspace: str = "") -> tuple[Mount, ...]:
-    """Raises: Invalid."""
+    """Raises: AccessDenied, Invalid."""
+    require_worker(desk)
     own = desk.house.workspace(desk.user)
     places = Places(cwd=own, user_home=Path.home(), kernel_home=desk.kernel.settings.home)
     return resolve_mounts(mounts, places, directory=own, workspace=workspace)

@@ -17,6 +17,7 @@ from kernel.errors import Invalid
 from kernel.runtime.attached import attachment_of
 from ouroboros.session import Session
 from ouroboros.sessiondesk import SessionDesk
+from webui.beginning import require_worker
 from webui.conversations import Conversation, Said
 from webui.desk import Desk
 from webui.forms import Form, redirected
@@ -25,8 +26,10 @@ Upload = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.MULTI_PAR
 
 
 async def talk_of(desk: Desk, session_id: str) -> Conversation:
-    """Raises: NotFound."""
-    return desk.house.conversations.of(await desk.session(session_id))
+    """The user's own, to be talked in. Raises: AccessDenied, NotFound."""
+    session = await desk.session(session_id)
+    require_worker(desk)
+    return desk.house.conversations.of(session)
 
 
 @post("/chat/{session_id:str}/change", include_in_schema=False, status_code=204)
