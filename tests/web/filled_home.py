@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio
 
-from kernel.directive import Directive, ExecEnv, Mount
+from kernel.directive import Budget, Directive, ExecEnv, Mount
 from kernel.errors import Invalid
 from kernel.ids import RunId
 from kernel.ports.provider import Attachment
@@ -84,36 +84,36 @@ def script_of(word: Say = plainly) -> list[Turn]:
         told(TRIVIAL),
         call("exec", argv=["printf", "%s", word("4 files")]),
         say(word("There are four files.")),
-        call("exec", argv=["rm", "-f", word("old.txt")]),
+        call("exec", argv=["rm", "-f", word("old.txt").replace("\0", "")]),
     ]
 
 
 async def fill(site: Site, word: Say = plainly) -> Filled:
     """Carry it all out, with the model that plays `script_of`; the last run waits for an approval."""
-    finished = await _run(site, word("Write notes about this folder"))
-    failed = await _run(site, word("Ask a model that fails"))
-    denied = await _run(site, word("Look where you may not"))
+    finished = await carried_out(site, word("Write notes about this folder"))
+    failed = await carried_out(site, word("Ask a model that fails"))
+    denied = await carried_out(site, word("Look where you may not"))
     first = await _seed(site, word)
     second = first.evolved(site.kernel.clock.now_us(), constraints=(word("Write it to summary.md"),))
     await _carry(site, second, word)
     session = await _session(site, word)
-    waiting = await _begin(site, word("Tidy up"), approve="manual")
-    approval = await _approval(site, waiting)
+    waiting = await begin(site, word("Tidy up"), approve="manual")
+    approval = await approval_of(site, waiting)
     await site.kernel.journal.flush()
     held = site.kernel.capabilities.held(OWNER)
     entries = await site.kernel.journal.read(stream=finished, kind="call.outcome")
-    return Filled(
-        finished, failed, denied, waiting, first.id, second.id, session, approval, held[0].id, entries[0].seq
-    )
+    return Filled(finished, failed, denied, waiting, first.id, second.id, session, approval, held[0].id, entries[0].seq)
 
 
-async def _begin(site: Site, goal: str, *, approve: str = "auto") -> RunId:
-    env = ExecEnv(mounts=(Mount(str(site.workspace)),), model=MODEL)
+async def begin(site: Site, goal: str, *, approve: str = "auto", budget: Budget | None = None) -> RunId:
+    """A run of the operator's, whose model plays the script."""
+    env = ExecEnv(mounts=(Mount(str(site.workspace)),), model=MODEL, budget=budget or Budget())
     return await site.kernel.runs.start(Directive(goal), env, owner=OWNER, approve=approve)
 
 
-async def _run(site: Site, goal: str) -> RunId:
-    run = await _begin(site, goal)
+async def carried_out(site: Site, goal: str = "do it") -> RunId:
+    """A run that is over."""
+    run = await begin(site, goal)
     await site.kernel.runs.wait(run)
     return run
 
@@ -151,7 +151,8 @@ def _one_line(text: str) -> str:
     return "".join(char for char in text if char.isprintable())[:80].strip()
 
 
-async def _approval(site: Site, run: RunId) -> str:
+async def approval_of(site: Site, run: RunId) -> str:
+    """What the run waits for."""
     with anyio.fail_after(WAIT_S):
         while True:
             rows = await site.kernel.journal.rows("approvals", {"run": run, "status": "pending"})

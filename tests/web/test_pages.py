@@ -30,7 +30,8 @@ WATCH_FOCUS: Final = """
 (focusable) => {
   window.reached = new Set();
   window.unseen = [];
-  const near = (one) => [one, one.firstElementChild, one.parentElement, one.parentElement?.parentElement].filter(Boolean);
+  const near = (one) =>
+    [one, one.firstElementChild, one.parentElement, one.parentElement?.parentElement].filter(Boolean);
   const look = (one) => near(one).map((part) => {
     const style = getComputedStyle(part);
     const ring = style.outlineStyle === "none" ? 0 : style.outlineWidth;
@@ -41,7 +42,8 @@ WATCH_FOCUS: Final = """
     if (window.reached.has(target)) return;
     window.reached.add(target);
     const box = target.getBoundingClientRect();
-    if (!box.width || !box.height || look(target) === before.get(target)) window.unseen.push(target.outerHTML.slice(0, 160));
+    const seen = box.width && box.height && look(target) !== before.get(target);
+    if (!seen) window.unseen.push(target.outerHTML.slice(0, 160));
   });
 }
 """
@@ -49,7 +51,8 @@ WATCH_FOCUS: Final = """
 
 NOT_REACHED: Final = """
 (focusable) => [...document.querySelectorAll(focusable)].filter((one) =>
-  one.tabIndex >= 0 && !one.disabled && one.type !== "hidden" && one.type !== "file" && !one.closest("dialog:not([open])") &&
+  one.tabIndex >= 0 && !one.disabled && one.type !== "hidden" && one.type !== "file" &&
+  !one.closest("dialog:not([open])") &&
   one.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true }) && !window.reached.has(one) &&
   !(one.type === "radio" && one.name)).map((one) => one.outerHTML.slice(0, 160))
 """
@@ -151,5 +154,7 @@ async def test_every_page_works_by_keyboard(tmp_path: Path) -> None:
             await page.locator(".skip").focus()
             await page.keyboard.press("Enter")
             if await page.evaluate("document.activeElement.id") != "main":
-                wrong.append(f"{name}: the skip link leads to {await page.evaluate('document.activeElement.outerHTML')}")
+                wrong.append(
+                    f"{name}: the skip link leads to {await page.evaluate('document.activeElement.outerHTML')}"
+                )
     assert not wrong, "\n".join(wrong)
