@@ -55,7 +55,7 @@ class ApprovalQuery(Paging):
     )
 
 
-class AnswerIn(Asked):
+class AnswerBody(Asked):
     model_config = ConfigDict(json_schema_extra={"examples": [{"choice": "deny", "reason": "Not on this machine."}]})
 
     choice: Literal["once", "run", "always", "deny"]
@@ -100,7 +100,7 @@ async def approvals_get(desk: Desk, approval: Id) -> ApprovalOut:
 
 
 @operation("POST", "/api/approvals/{approval}/answer", "approvals_answer", scope="approve")
-async def approvals_answer(desk: Desk, approval: Id, body: AnswerIn) -> ApprovalOut:
+async def approvals_answer(desk: Desk, approval: Id, body: AnswerBody) -> ApprovalOut:
     """Allow it once, for this run or for always; or deny it, with a reason that the agent is told."""
     arguments = {"approval": approval, "choice": body.choice, "reason": body.reason.strip()}
     return ApprovalOut.model_validate((await desk.call("approvals.answer", arguments)).data)

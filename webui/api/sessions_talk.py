@@ -13,7 +13,7 @@ from webui.desk import Desk
 from webui.pages.chat.acts import talk_of
 from webui.pages.chat.drafted import changed
 from webui.rest.operation import operation
-from webui.rest.sessions import AnswerIn, Became, DraftIn, EditIn, SayIn, SessionOut, session_out
+from webui.rest.sessions import AnswerBody, Became, DraftIn, ResayIn, SayIn, SessionOut, session_out
 from webui.rest.shapes import Asked, Id, Message, Shape
 from webui.security.limits import UPLOAD_BYTES_MAX
 
@@ -39,7 +39,7 @@ async def sessions_say(desk: Desk, session: Id, body: SayIn) -> Became:
 
 
 @operation("POST", "/api/sessions/{session}/edit", "sessions_resay", scope="run", status=202)
-async def sessions_resay(desk: Desk, session: Id, body: EditIn) -> Became:
+async def sessions_resay(desk: Desk, session: Id, body: ResayIn) -> Became:
     """Say a turn anew; it and what came after it leave the conversation, not the record."""
     await (await talk_of(desk, session)).edit(body.turn, Said(body.text, key=body.key))
     return Became(became="begun")
@@ -71,7 +71,7 @@ async def sessions_draft(desk: Desk, session: Id, body: DraftIn) -> Message:
 
 
 @operation("POST", "/api/sessions/{session}/answer", "sessions_answer", scope="run")
-async def sessions_answer(desk: Desk, session: Id, body: AnswerIn) -> Message:
+async def sessions_answer(desk: Desk, session: Id, body: AnswerBody) -> Message:
     """Answer what an agent asked."""
     await desk.session(session)
     await runs_view.answer(desk, body.run, body.text)

@@ -57,7 +57,7 @@ class ChangesIn(Asked):
     )
 
 
-class TextIn(Asked):
+class FileTextIn(Asked):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": '[approval]\nmode = "manual"\n'}]})
 
     text: Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
@@ -101,7 +101,7 @@ async def settings_schema(desk: Desk) -> SchemaOut:
 
 
 @operation("POST", "/api/settings/validate", "settings_validate")
-async def settings_validate(desk: Desk, body: TextIn) -> CheckedOut:
+async def settings_validate(desk: Desk, body: FileTextIn) -> CheckedOut:
     """Check a text as the home's config.toml, with every other layer; nothing is written."""
     try:
         _desk(desk).checked(body.text.encode())
@@ -117,7 +117,7 @@ async def settings_change(desk: Desk, body: ChangesIn, if_match: str) -> Answer[
 
 
 @operation("PUT", "/api/settings/text", "settings_write", headers=("ETag",))
-async def settings_write(desk: Desk, body: TextIn, if_match: str) -> Answer[ChangedOut]:
+async def settings_write(desk: Desk, body: FileTextIn, if_match: str) -> Answer[ChangedOut]:
     """Replace the text of the home's config.toml, after checking it."""
     return await _write(desk, "config.write", {"text": body.text}, if_match)
 

@@ -167,7 +167,7 @@ class DraftIn(Asked):
     criteria: tuple[Words, ...] | None = Field(default=None, max_length=200)
 
 
-class AnswerIn(Asked):
+class AnswerBody(Asked):
     """To what an agent asked (`ask_user`)."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"run": "r01k3v8n5w-4tq9x2m", "text": "The second."}]})
@@ -183,7 +183,7 @@ class SessionFork(Asked):
     name: Annotated[str, Field(max_length=80)] = ""
 
 
-class EditIn(Asked):
+class ResayIn(Asked):
     """Say a turn anew: it and what came after it leave the conversation, not the record."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"turn": 1, "text": "Summarise it in ten lines."}]})
