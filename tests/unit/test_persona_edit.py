@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -132,3 +133,15 @@ def test_each_that_comes_along_is_written_as_it_reads() -> None:
         assert again == persona
         assert not faults(persona)
         assert digest_of(again) == digest_of(persona)
+
+
+def test_two_files_of_a_home_do_not_replace_each_other(tmp_path: Path) -> None:
+    """Both may say that they stand in place of one that comes along; of two, nobody knows which is meant."""
+    folder = tmp_path / "personas"
+    folder.mkdir()
+    mine = replace(load_personas()["dev"], replaces=True, name="Mine")
+    (folder / "a.md").write_text(text_of(mine), encoding="utf-8")
+    assert load_personas(tmp_path)["dev"].name == "Mine"
+    (folder / "b.md").write_text(text_of(replace(mine, name="Other")), encoding="utf-8")
+    with pytest.raises(Conflict, match=r"a\.md .* b\.md|a\.md and in .*b\.md"):
+        load_personas(tmp_path)
