@@ -7,6 +7,7 @@ code of `oxios.exits`; a traceback is shown with -v only.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -102,7 +103,7 @@ def _end(error: BaseException, *, verbose: bool) -> int:
         return Exit.INTERRUPTED
     for leaf in leaves:
         if isinstance(leaf, Exception) and not isinstance(leaf, (OxiosError, BrokenPipeError)):
-            return _bug(leaf, verbose=verbose)
+            return _no_room(leaf) if _is_full(leaf) else _bug(leaf, verbose=verbose)
     for leaf in leaves:
         if isinstance(leaf, OxiosError):
             return _explain(leaf)
@@ -133,6 +134,18 @@ def _bug(error: Exception, *, verbose: bool) -> int:
     return Exit.BUG
 
 
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def _no_room(error: Exception) -> int:
+    """What was printed is not whole; the final flush is not to say it again."""
+    _to_stderr(f"error: what this printed or wrote is not whole: {error}")
+    _to_stderr("try: make room there, and the same again")
+    _leave_stdout()
+    return Exit.FAILED
+
+
 def _traceback(error: Exception) -> None:
     import traceback  # noqa: PLC0415 -- only ever needed here
 
@@ -141,9 +154,13 @@ def _traceback(error: Exception) -> None:
 
 def _reader_left() -> int:
     """Whoever read stdout closed it (`| head`): end quietly, and let the final flush go nowhere."""
+    _leave_stdout()
+    return Exit.READER_LEFT
+
+
+def _leave_stdout() -> None:
     if current() is None:  # Else stdout is a terminal's of its own, and the process goes on.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return Exit.READER_LEFT
 
 
 def _to_stderr(text: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import Invalid
 from kernel.ports.provider import Attachment
 from ouroboros.crystallize import decided
-from ouroboros.cycle import Cycle, TurnResult
+from ouroboros.cycle import Cycle, TurnResult, check_message
 from ouroboros.phases import Accepting, Person
 from ouroboros.seed import GOAL_CHARS_MAX
 from ouroboros.session import Session
@@ -47,6 +47,8 @@ class _Under:
 def one_turn(args: argparse.Namespace) -> int:
     """Raises: OxiosError: the flags are wrong, the session or file is not there, the kernel cannot be opened."""
     message = _message(args)
+    if message is not None:
+        check_message(message)  # before a session is made for it
     context = read_context(args.context_file)
     under = _Under()
     try:

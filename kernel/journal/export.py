@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from kernel.errors import Conflict
@@ -25,7 +25,7 @@ PROOF_FORMAT: Final = "oxios-inclusion/1"
 CONSISTENCY_FORMAT: Final = "oxios-consistency/1"
 
 
-def export(reader: StoreReader, keys: Sequence[VerifierKey], *, blobs: bool) -> Iterator[str]:
+def export(reader: StoreReader, keys: Sequence[VerifierKey], *, blobs: bool) -> Generator[str]:
     """The lines of an export, one state of the journal: a header, the entries, and the blobs if wanted."""
     reader.snapshot()
     try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from typing import Final
 
 from pydantic import Field, field_validator, model_validator
@@ -36,6 +37,9 @@ _SANDBOX_SETS: Final = frozenset({"PATH", "HOME", "LANG", "TERM"})
 _MIB: Final = 1024 * 1024
 _SETTLE_S: Final = 10.0
 """What the call may take beyond the process's own deadline, to end the tree and read the rest."""
+
+_FILE_TOO_LONG: Final = 128 + signal.SIGXFSZ
+"""128 + the signal that ends a program at the bound on one file's length."""
 
 _STOPPED: Final = {
     "deadline": "stopped: it ran longer than {b.deadline_s:g} s (at most {s:g} with timeout_s); do less at once",
@@ -171,6 +175,8 @@ def _result(finished: Finished, bounds: Bounds, deadline_s_max: float) -> ToolRe
     notes: list[str] = []
     if finished.stopped_by:
         notes.append(_STOPPED[finished.stopped_by].format(s=deadline_s_max, b=bounds))
+    elif finished.exit_code == _FILE_TOO_LONG:
+        notes.append(f"exit code {_FILE_TOO_LONG}: a file may have {bounds.workspace_bytes_max} bytes at most")
     elif finished.exit_code != 0:
         notes.append(f"exit code {finished.exit_code}")
     elif not text:

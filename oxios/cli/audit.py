@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from kernel.errors import Invalid
 from oxios.exits import Exit
 from oxios.frame import say, settings_for
 
@@ -178,16 +180,23 @@ def _export(args: argparse.Namespace) -> int:
     settings = settings_for(args)
     reader = make_store(settings).reader()
     try:
-        lines = export(reader, _keys(settings, None), blobs=args.blobs)
-        if args.output is None:
-            _write(lines, sys.stdout)
-        else:
-            with args.output.open("w", encoding="utf-8") as file:
-                _write(lines, file)
-            say(f"exported to {args.output}; verify it with scripts/verify_export.py --key journal.pub", args)
+        with closing(export(reader, _keys(settings, None), blobs=args.blobs)) as lines:
+            if args.output is None:
+                _write(lines, sys.stdout)
+            else:
+                _write_to(args.output, lines)
+                say(f"exported to {args.output}; verify it with scripts/verify_export.py --key journal.pub", args)
     finally:
         reader.close()
     return Exit.OK
+
+
+def _write_to(path: Path, lines: Iterable[str]) -> None:
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            _write(lines, file)
+    except OSError as error:
+        raise Invalid(f"{path} cannot be written: {error.strerror}", remedy="choose another place") from error
 
 
 def _write(lines: Iterable[str], file: IO[str]) -> None:

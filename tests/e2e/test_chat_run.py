@@ -116,6 +116,13 @@ def test_a_context_file_that_is_none_is_refused(place: Place, content: bytes, wh
     assert what in done.stderr
 
 
+def test_a_message_that_is_none_leaves_no_session(place: Place) -> None:
+    """What is refused before it begins leaves nothing behind."""
+    for words, stdin in (((" ",), ""), (("-",), "\n")):
+        assert place.oxios("run", *words, stdin=stdin).returncode == 2
+    assert place.oxios("sessions", "list", "--json").stdout == "[]\n"
+
+
 def test_a_message_may_come_from_standard_input(place: Place) -> None:
     """A dash reads it."""
     done = place.oxios("run", "-", "-q", stdin='write "y" to b.txt\n')

@@ -96,6 +96,25 @@ def test_a_strangers_program_verifies_proofs_and_exports(home: Path, capsys: pyt
     assert verify_export.main([str(proof), "--key", key]) == 1
 
 
+def test_an_export_that_cannot_be_written_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file in no folder is wrong usage with a remedy, not an error of the program."""
+    place = home / "none" / "export.jsonl"
+    assert main(["audit", "export", "-o", str(place)]) == 2
+    assert f"{place} cannot be written: No such file or directory\ntry: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("audit", "export"), ("audit", "log", "--json"), ("config", "schema")])
+def test_a_full_disk_under_the_output_is_told(home: Path, words: tuple[str, ...]) -> None:
+    """Where what is printed finds no room, it is said in words, with an exit code of a failure and no traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "oxios", *words],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=home, env=os.environ,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (1, 2), done.stderr
+    assert "not whole: [Errno 28] No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [

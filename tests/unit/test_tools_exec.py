@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -155,6 +156,14 @@ async def test_the_operators_deadline_is_a_ceiling(tmp_path: Path, asked_s: floa
     sandbox = Recorder()
     await world_of(tmp_path, sandbox, SandboxSettings(deadline_s=30)).call(exec_, argv=["true"], timeout_s=asked_s)
     assert sandbox.asked[0].bounds.deadline_s == got_s
+
+
+async def test_a_file_that_grew_to_the_bound_is_told(tmp_path: Path) -> None:
+    """A program that the bound on a file's length ended fails with the bound, not with a bare number."""
+    sandbox = Recorder(ended(128 + signal.SIGXFSZ, b""))
+    said = SandboxSettings(workspace_mb=3)
+    result = await world_of(tmp_path, sandbox, said).call(exec_, argv=["dd"])
+    assert (result.is_error, result.text) == (True, f"[exit code 153: a file may have {3 * 1024 * 1024} bytes at most]")
 
 
 async def test_the_settings_bounds_reach_the_sandbox(tmp_path: Path) -> None:
