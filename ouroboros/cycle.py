@@ -151,18 +151,27 @@ class Cycle:
 
     async def stop(self, note: str) -> None:
         """End the turn as it is, with its run if that is live. Raises: JournalDown."""
+        await self._cancel()  # First: what runs is to end now, not once all is read and written.
         await self._catch_up()
         turn = self.session.turn
         if turn is None or turn.status not in {*OPEN, "waiting"}:
             return
         payload: dict[str, JsonValue] = {}
         if turn.current is not None and turn.current.status in RUNS_ON:
-            run = await self._run_of(turn.current.seed.id)
+            run = await self._cancel()
             if run is not None:
-                if self.kernel.runs.live(run):
-                    await self.kernel.handle(self.session.owner).call("runs.cancel", {"run": run})
                 payload = {"spent": spent_of(await self.kernel.runs.state(run)), "run": run}
         await self._reply("", "stopped", note, payload)
+
+    async def _cancel(self) -> RunId | None:
+        """End the newest turn's run, where it is live; the run, where there is one."""
+        turn = self.session.turn
+        if turn is None or turn.current is None or turn.current.status not in RUNS_ON:
+            return None
+        run = await self._run_of(turn.current.seed.id)
+        if run is not None and self.kernel.runs.live(run):
+            await self.kernel.handle(self.session.owner).call("runs.cancel", {"run": run})
+        return run
 
     def result(self) -> TurnResult:
         """The newest turn as it stands, with its response as it was recorded."""

@@ -153,6 +153,15 @@ def descendants(of: int = 0) -> set[tuple[int, int]]:
     return found
 
 
+def lives(process: tuple[int, int]) -> bool:
+    """Whether it is still there: the same process, not one that has its id by now."""
+    try:
+        stat = Path(f"/proc/{process[0]}/stat").read_text()
+    except OSError:
+        return False
+    return int(stat.rpartition(")")[2].split()[19]) == process[1]
+
+
 def _own() -> int:
     return int(Path("/proc/self").readlink().name)
 
