@@ -163,7 +163,10 @@ async def test_a_file_that_grew_to_the_bound_is_told(tmp_path: Path) -> None:
     sandbox = Recorder(ended(128 + signal.SIGXFSZ, b""))
     said = SandboxSettings(workspace_mb=3)
     result = await world_of(tmp_path, sandbox, said).call(exec_, argv=["dd"])
-    assert (result.is_error, result.text) == (True, f"[exit code 153: a file may have {3 * 1024 * 1024} bytes at most]")
+    assert (result.is_error, result.text) == (
+        True,
+        f"[exit code 153: a file may have {3 * 1024 * 1024} bytes at most]\n",
+    )
 
 
 async def test_the_settings_bounds_reach_the_sandbox(tmp_path: Path) -> None:
