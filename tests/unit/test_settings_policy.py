@@ -57,6 +57,7 @@ POLICIES: dict[str, type] = {
     "models.*.output_usd_per_mtok": Operator,
     "models.*.cached_usd_per_mtok": Operator,
     "models.*.written_usd_per_mtok": Operator,
+    "models.*.modalities": Operator,
     "routing.fallbacks": Operator,
     "routing.phases.*": Operator,
     "routing.personas.*": Operator,
@@ -81,6 +82,11 @@ POLICIES: dict[str, type] = {
     "log.level": Free,
     "log.json": Free,
     "persona.default": Free,
+    "server.host": Operator,
+    "server.port": Operator,
+    "server.url": Operator,
+    "server.allowed_hosts": Subset,
+    "server.secure_cookies": Operator,
 }
 
 # key: what the user's file says, what a project may say and what comes out, what it may not say
@@ -117,6 +123,7 @@ TIGHTENING: dict[str, tuple[str, str, object, str]] = {
     "log.level": ('"error"', '"debug"', "debug", ""),
     "log.json": ("false", "true", True, ""),
     "persona.default": ('"dev"', '"review"', "review", ""),
+    "server.allowed_hosts": ('["a.org", "b.org"]', '["b.org"]', ("b.org",), '["c.org"]'),
 }
 
 
