@@ -36,13 +36,22 @@ async def carry_on(kernel: Kernel, talks: Conversations, args: argparse.Namespac
     """Begin all of it; it ends in `tasks`. Raises: JournalDown."""
     taken: list[RunId] = []
     for session in await cut_off(kernel):
-        run = RunId(session.turn.current.run) if session.turn and session.turn.current else RunId("")
+        run = await _run_of(kernel, session)
         if run and (await kernel.runs.state(run)).resumes >= RESUMES_MAX:
             _log.warning("turn_left", session=session.id, why="it was interrupted again and again")
         elif talks.of(session).resume():
             _log.info("turn_resumed", session=session.id)
             taken.append(run)
     await go_on(kernel, args, tasks, but=taken)
+
+
+async def _run_of(kernel: Kernel, session: Session) -> RunId:
+    """The run of the open turn; empty where it has none yet. The turn itself says which only when that has ended."""
+    current = session.turn.current if session.turn is not None else None
+    if current is None or current.run:
+        return RunId(current.run if current is not None else "")
+    rows = await kernel.journal.rows("runs", {"seed": current.seed.id}, order="started_us", limit=1)
+    return RunId(str(rows[0]["id"])) if rows else RunId("")
 
 
 async def cut_off(kernel: Kernel) -> list[Session]:
