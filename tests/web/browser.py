@@ -216,10 +216,13 @@ async def live(page: Page) -> None:
 
 async def axe(page: Page, *, without: Sequence[str] = ()) -> list[str]:
     """What axe-core finds against the page, one line a violation; `without` names its rules that do not apply."""
-    source = await anyio.Path(AXE).read_text(encoding="utf-8")
-    await page.evaluate(f"() => {{ {source}\n }}")
+    if not await page.evaluate("'axe' in window"):
+        source = await anyio.Path(AXE).read_text(encoding="utf-8")
+        await page.evaluate(f"() => {{ {source}\n }}")
     rules = {name: {"enabled": False} for name in without}
-    result: dict[str, Any] = await page.evaluate("(rules) => axe.run(document, { rules })", rules)
+    result: dict[str, Any] = await page.evaluate(
+        "(rules) => axe.run(document, { rules, resultTypes: ['violations'] })", rules
+    )
     return [
         f"{one['id']} ({one['impact']}): {node['target']} {node.get('failureSummary', '')}"
         for one in result["violations"]
