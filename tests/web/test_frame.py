@@ -154,6 +154,7 @@ async def test_a_confirmed_act_waits_for_yes(tmp_path: Path) -> None:
         await page.locator("#ask-danger").click()
         await page.locator("#confirm [data-yes]").click()
         await expect(page.locator(".toast-bad")).to_be_visible()
+        await expect(page.locator("#ask-danger.htmx-request")).to_have_count(0)
         assert await axe(page) == []
         assert len(sent) == 1
 
@@ -169,9 +170,10 @@ async def test_a_page_comes_back_to_a_server_that_was_started_again(tmp_path: Pa
         await serving.__aexit__(None, None, None)
         await expect(page.locator("#connection")).to_have_text("reconnecting")
         assert await axe(page) == []
-        async with open_site(tmp_path, port=int(site.url.rpartition(":")[2])):
-            async with page.expect_response("**/bar"):
-                await live(page)
+        port = int(site.url.rpartition(":")[2])
+        async with page.expect_response("**/bar") as drawn, open_site(tmp_path, port=port):
+            await drawn.value
+            await live(page)
             assert page.url == f"{site.url}/style"
 
 
