@@ -120,7 +120,7 @@ async def test_tmp_is_private_bounded_and_gone_afterwards(tmp_path: Path) -> Non
         bounds = Bounds(tmp_bytes_max=1024 * 1024)
         text = await said(
             tmp_path,
-            f"ls {marker} 2>/dev/null; touch /tmp/mine; "
+            f"ls {marker} 2>/dev/null; touch /tmp/own-{marker.name}; "
             "head -c 1000000 /dev/zero > /tmp/fits && echo fits; "
             "head -c 2000000 /dev/zero > /tmp/big 2>/dev/null || echo full; "
             "head -c 99M /dev/zero > /dev/shm/big 2>/dev/null || echo full",
@@ -129,7 +129,7 @@ async def test_tmp_is_private_bounded_and_gone_afterwards(tmp_path: Path) -> Non
     finally:
         marker.unlink()
     assert text == "fits\nfull\nfull\n"
-    assert not _exists("/tmp/mine")
+    assert not _exists(f"/tmp/own-{marker.name}")
 
 
 def _exists(path: str) -> bool:
