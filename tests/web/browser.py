@@ -50,6 +50,8 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
 """
+DRAWN: Final = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Until what was changed has been drawn: colours are judged as they are seen."""
 Theme = Literal["light", "dark"]
 
 
@@ -219,6 +221,7 @@ async def axe(page: Page, *, without: Sequence[str] = ()) -> list[str]:
     if not await page.evaluate("'axe' in window"):
         source = await anyio.Path(AXE).read_text(encoding="utf-8")
         await page.evaluate(f"() => {{ {source}\n }}")
+    await page.evaluate(DRAWN)
     rules = {name: {"enabled": False} for name in without}
     result: dict[str, Any] = await page.evaluate(
         "(rules) => axe.run(document, { rules, resultTypes: ['violations'] })", rules

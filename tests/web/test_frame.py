@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from kernel.testing.provider import call, say
 from tests.web.browser import Browser, Theme, axe, live, open_browser, open_site, weight, widths
+from tests.web.filled_home import approval_of, begin
+from tests.world import OWNER
 
 pytestmark = pytest.mark.anyio
 BYTES_MAX = 150_000
@@ -175,6 +178,20 @@ async def test_a_page_comes_back_to_a_server_that_was_started_again(tmp_path: Pa
             await drawn.value
             await live(page)
             assert page.url == f"{site.url}/style"
+
+
+async def test_the_bar_misses_nothing_of_what_comes_close_together(tmp_path: Path) -> None:
+    """A run begins, asks and is answered within moments: the bar counts one that waits, and then none."""
+    script = [call("exec", argv=["touch", "x"]), say("done")]
+    async with open_site(tmp_path, script) as site, open_browser(site) as browser:
+        page = await _styled(browser)
+        run = await begin(site, "tidy up", approve="manual")
+        approval = await approval_of(site, run)
+        await expect(page.locator('#facts-bar [data-waiting="1"]')).to_be_visible()
+        await site.kernel.handle(OWNER).call("approvals.answer", {"approval": approval, "choice": "deny"})
+        await site.kernel.runs.wait(run)
+        await expect(page.locator('#facts-bar [data-waiting="0"]')).to_be_visible()
+        await expect(page.locator("#facts-bar [title='Runs at work']")).to_contain_text("0")
 
 
 async def test_who_is_nobody_comes_to_the_page_after_signing_in(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 from playwright.async_api import Page
 
-from tests.web.browser import Site, Theme, Visitor, axe, live, open_browser, open_site, weight, widths
+from tests.web.browser import DRAWN, Site, Theme, Visitor, axe, live, open_browser, open_site, weight, widths
 from tests.web.filled_home import fill, script_of
 
 pytestmark = pytest.mark.anyio
@@ -68,7 +68,6 @@ ONLY_BY_POINTER: Final = """
   .filter((one) => !one.matches("button, a[href], form, input, select, textarea, summary") && one.tabIndex < 0)
   .map((one) => one.outerHTML.slice(0, 160))
 """
-DRAWN: Final = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SHOWN: Final = """
 () => { const copy = document.getElementById("main").cloneNode(true);
 copy.querySelectorAll("time").forEach((one) => one.remove());

@@ -3,7 +3,11 @@
 // Whenever it comes back (the server was away or said no, or the page slept in the background, where it would
 // keep one of the browser's few connections) every topic is told once: a region that is drawn again has lost
 // nothing.
+//
+// A region that need not follow at once listens to "TOPIC.slow": told at most once each SLOW_MS, and of the last change
+// too. (A throttle of htmx drops what comes meanwhile, of every event of the element.)
 
+const SLOW_MS = 2000;
 const AGAIN_MS = 2000;
 const SLEEP_MS = 60_000;
 
@@ -12,6 +16,7 @@ class Live extends EventTarget {
   #source = null;
   #missed = false;
   #timer = 0;
+  #told = new Map(); // names of which was told within SLOW_MS, and whether there was more
 
   constructor(url) {
     super();
@@ -32,7 +37,7 @@ class Live extends EventTarget {
     super.addEventListener(name, listener, options);
     if (this.#names.has(name)) return;
     this.#names.add(name);
-    this.#source?.addEventListener(name, (event) => this.#pass(event));
+    if (this.#source) this.#hear(this.#source, name);
   }
 
   close() {
@@ -45,11 +50,11 @@ class Live extends EventTarget {
     this.close();
     const source = new EventSource(this.url);
     this.#source = source;
-    for (const name of this.#names) source.addEventListener(name, (event) => this.#pass(event));
+    for (const name of this.#names) this.#hear(source, name);
     source.onopen = (event) => {
       show("live");
       this.onopen?.(event);
-      if (this.#missed) for (const name of this.#names) this.dispatchEvent(new MessageEvent(name, { data: "" }));
+      if (this.#missed) for (const name of this.#names) this.#tell(name);
       this.#missed = false;
     };
     source.onerror = () => {
@@ -60,8 +65,22 @@ class Live extends EventTarget {
     };
   }
 
-  #pass(event) {
-    this.dispatchEvent(new MessageEvent(event.type, { data: event.data, lastEventId: event.lastEventId }));
+  #hear(source, name) {
+    source.addEventListener(name.replace(/\.slow$/, ""), (event) => this.#tell(name, event));
+  }
+
+  #tell(name, { data = "", lastEventId = "" } = {}) {
+    const pass = () => this.dispatchEvent(new MessageEvent(name, { data, lastEventId }));
+    if (!name.endsWith(".slow")) return pass();
+    const told = this.#told.get(name);
+    if (told) return void (told.again = true);
+    const now = { again: false };
+    this.#told.set(name, now);
+    pass();
+    setTimeout(() => {
+      this.#told.delete(name);
+      if (now.again) this.#tell(name);
+    }, SLOW_MS);
   }
 
   #seen() {
