@@ -65,7 +65,7 @@ async def test_what_is_no_seed_is_refused_and_stays_in_the_form(tmp_path: Path) 
 
 async def test_a_step_shows_its_request_a_replay_its_end_an_export_its_entries(tmp_path: Path) -> None:
     """What the model was sent at the second step; the same end without model and tools; every entry, a line each."""
-    async with open_site(tmp_path, TWO_STEPS) as site, open_browser(site) as browser:
+    async with open_site(tmp_path, [*TWO_STEPS, *TWO_STEPS]) as site, open_browser(site) as browser:
         run = await carried_out(site, "look around")
         page = await _at(browser, f"/runs/{run}")
         await page.locator(".steps li").nth(1).get_by_role("button", name="request").click()
@@ -74,6 +74,10 @@ async def test_a_step_shows_its_request_a_replay_its_end_an_export_its_entries(t
         await expect(page.locator("#request")).not_to_contain_text("exit")
         await page.get_by_role("button", name="Replay").click()
         await expect(page.locator("#replayed .good")).to_contain_text("(finished)")
+        async with page.expect_response(f"**/runs/{run}?part=run"):
+            await carried_out(site, "look again")
+        await expect(page.locator("#request")).to_contain_text("wrote a.txt")
+        await expect(page.locator("#replayed .good")).to_be_visible()
         assert await axe(page) == []
         async with page.expect_download() as download:
             await page.get_by_role("link", name="Export").click()

@@ -34,6 +34,8 @@ document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
 if (window.Idiomorph) {
   window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
     !(name === "open" && touched.has(node)) && !((name === "value" || name === "checked") && written.has(node));
+  // A place that the person had filled (a step's request, a replay's end) comes empty with its region, and keeps what it has.
+  window.Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.dataset?.kept !== undefined && old.childElementCount);
 }
 
 const spoken = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "auto", style: "short" });
