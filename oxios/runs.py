@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 from kernel.errors import Invalid, JournalDown, OxiosError
 from kernel.ids import RunId
 from kernel.journal.appender import Reader
-from kernel.journal.entry import Entry
 from kernel.journal.projection import Scalar
 from kernel.runtime.history import History, read_entries, read_history
 from kernel.runtime.replay import Divergence, same_state
@@ -73,7 +72,7 @@ def export(args: argparse.Namespace) -> int:
 
     async def body(journal: Reader) -> int:
         entries = await read_entries(journal, RunId(args.run))
-        lines.extend(f"{json.dumps(entry_json(entry), ensure_ascii=False)}\n" for entry in entries)
+        lines.extend(f"{json.dumps(entry.json(), ensure_ascii=False)}\n" for entry in entries)
         return Exit.OK
 
     read_journal(args, body)
@@ -202,18 +201,6 @@ def run_json(state: RunState, *, locked: bool = True) -> dict[str, Any]:
             for step in state.steps
         ],
         "pending": [{"call": call.id, "tool": call.tool, "status": call.status} for call in state.pending],
-    }
-
-
-def entry_json(entry: Entry) -> dict[str, Any]:
-    return {
-        "seq": entry.seq,
-        "time_us": entry.time_us,
-        "principal": entry.principal,
-        "stream": entry.stream,
-        "kind": entry.kind,
-        "digest": entry.digest,
-        "payload": entry.payload,
     }
 
 

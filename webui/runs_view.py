@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from kernel.directive import Mount
 from kernel.errors import AccessDenied, NotFound
@@ -154,19 +154,6 @@ async def replayed(desk: Desk, run: str) -> Again:
     return Again(done, done.divergence is None and same_state(done.state, history.state()))
 
 
-def entry_json(entry: Entry) -> dict[str, Any]:
-    """An entry as exports and streams have it."""
-    return {
-        "seq": entry.seq,
-        "time_us": entry.time_us,
-        "principal": entry.principal,
-        "stream": entry.stream,
-        "kind": entry.kind,
-        "digest": entry.digest,
-        "payload": entry.payload,
-    }
-
-
 def lines_of(entries: list[Entry]) -> str:
     """One JSON object a line."""
-    return "".join(json.dumps(entry_json(entry), ensure_ascii=False) + "\n" for entry in entries)
+    return "".join(json.dumps(entry.json(), ensure_ascii=False) + "\n" for entry in entries)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kernel.ids import Digest, Principal
-from kernel.jsontypes import JsonObject
+from kernel.jsontypes import JsonObject, JsonValue
 
 SYSTEM_STREAM: Final = "kernel"
 """The stream of what belongs to no run: boot, capabilities, configuration, keys."""
@@ -38,6 +38,18 @@ class Entry:
     kind: str
     digest: Digest
     payload: JsonObject | None
+
+    def json(self) -> dict[str, JsonValue]:
+        """As surfaces show it; the fields are stable."""
+        return {
+            "seq": self.seq,
+            "time_us": self.time_us,
+            "principal": self.principal,
+            "stream": self.stream,
+            "kind": self.kind,
+            "digest": self.digest,
+            "payload": self.payload,
+        }
 
 
 Subscriber = Callable[[tuple[Entry, ...]], None]

@@ -6,7 +6,6 @@ from pydantic import ConfigDict, Field
 
 from kernel.journal.entry import Entry
 from webui.rest.shapes import Json, Micros, Seq, Shape
-from webui.runs_view import entry_json
 
 
 class EntryOut(Shape):
@@ -39,4 +38,4 @@ class EntryOut(Shape):
 
 
 def entry_out(entry: Entry) -> EntryOut:
-    return EntryOut.model_validate(entry_json(entry))
+    return EntryOut.model_validate(entry.json())

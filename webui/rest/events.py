@@ -21,7 +21,6 @@ from kernel.runtime.live import LiveProgress, LiveReasoning, LiveText
 from webui import sse
 from webui.desk import Desk
 from webui.rest.shapes import SEQ_MAX, Asked
-from webui.runs_view import entry_json
 from webui.stream import Frame, Sight
 
 STREAM_S: Final = 900.0
@@ -67,7 +66,7 @@ def told(frame: Frame) -> tuple[str, dict[str, Any], int | None]:
     """Its kind, what it says, and its number where it is an entry."""
     match frame:
         case Entry():
-            return frame.kind, entry_json(frame), frame.seq
+            return frame.kind, frame.json(), frame.seq
         case LiveText():
             return "live.text", {"run": frame.run, "text": frame.text}, None
         case LiveReasoning():

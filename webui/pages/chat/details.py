@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kernel.settings import Settings
 from ouroboros.sessionglance import Glance
 from webui.desk import Desk
 from webui.items import CallItem, StepItem
@@ -58,17 +57,3 @@ def touched_in(calls: list[CallItem]) -> list[Touched]:
         Touched(path, made[-1].run, len(made), all(call.undone for call in made))
         for path, made in reversed(found.items())
     ]
-
-
-def models_offered(settings: Settings) -> list[str]:
-    """Those that the settings name: the default, routes, fallbacks, personas' and the embedded planner."""
-    routing = settings.routing
-    named = [
-        settings.model.default,
-        *routing.phases.values(),
-        *routing.personas.values(),
-        *routing.fallbacks,
-        *settings.models,
-        "embedded/planner",
-    ]
-    return list(dict.fromkeys(name for name in named if name))

@@ -12,6 +12,7 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
+from kernel.engine.report import configured
 from kernel.errors import Invalid
 from kernel.persona import load_personas
 from kernel.terms import asked_terms
@@ -26,7 +27,7 @@ from webui.forms import Form, Part, redirected
 from webui.navigation import NavItem
 from webui.pages.chat import acts
 from webui.pages.chat.acts import talk_of
-from webui.pages.chat.details import details_of, models_offered
+from webui.pages.chat.details import details_of
 from webui.pages.chat.drafted import draft_of
 from webui.record import Loaded, of_session
 from webui.rooms import TURNS_SHOWN, title_from
@@ -190,7 +191,7 @@ async def _sessions(desk: Desk, q: str, archived: str = "") -> list[dict[str, An
 
 async def _choices(desk: Desk) -> dict[str, Any]:
     personas = [one for one in load_personas(desk.kernel.settings.home).values() if one.enabled]
-    return {"personas": personas, "models": models_offered(desk.kernel.settings)}
+    return {"personas": personas, "models": configured(desk.kernel.settings)}
 
 
 ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, *acts.ROUTES]
