@@ -60,6 +60,7 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
         return carried(args, server, settings.home, _terminal(args) if listen else None)
 
     async def main() -> int:
+        loop_runs()
         asker = _terminal(args) if listen else Nobody()
         async with open_kernel(
             settings,
@@ -70,7 +71,7 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
         ) as kernel:
             return await body(kernel)
 
-    with ended_in_order():
+    with ended_in_order() as loop_runs:
         return anyio.run(main)
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -17,27 +17,45 @@ from oxios.seat import current
 
 
 @contextmanager
-def ended_in_order() -> Generator[None]:
+def ended_in_order() -> Generator[Callable[[], None]]:
     """Inside, SIGTERM and the loss of the terminal end the kernel as Ctrl-C does: recorded, not killed.
 
-    A signal that was ignored before (`nohup`) stays so.
+    A signal that was ignored before (SIGHUP by `nohup`, SIGINT by a shell's `&`) stays so. What is yielded is to be
+    called by the event loop's first task: the loop ends that task where a SIGINT would have.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Only the main thread may say what signals do.
+        yield lambda: None  # Only the main thread may say what signals do.
         return
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGHUP:
-            let_go_of_the_terminal()
-        signal.raise_signal(signal.SIGINT)
-
+    ended = _Ended()
     numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in numbers}
+    before = {number: signal.signal(number, ended.stop) for number in numbers}
+    if ended.deaf:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Else the loop would not take it over.
+        before[signal.SIGINT] = signal.SIG_IGN
     try:
-        yield
+        yield ended.loop_runs
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Ended:
+    """`deaf`: SIGINT was ignored, so it is ignored again as soon as the loop's own handler for it is known."""
+
+    def __init__(self) -> None:
+        self.deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        self._interrupt: Callable[[int, FrameType | None], object] = lambda number, _frame: signal.raise_signal(number)
+
+    def loop_runs(self) -> None:
+        found = signal.getsignal(signal.SIGINT)
+        if self.deaf and callable(found):
+            self._interrupt = found
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            let_go_of_the_terminal()
+        self._interrupt(signal.SIGINT, frame)
 
 
 @contextmanager

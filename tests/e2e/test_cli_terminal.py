@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,25 @@ def test_a_run_that_is_ended_from_outside_is_paused_in_order(place: Place, numbe
     (row,) = json.loads(place.oxios("runs", "list", "--json").stdout)
     assert row["status"] == "paused"
     assert place.log("--run", row["id"])[-1][1] == "run.paused"
+
+
+def test_a_run_in_the_background_ignores_ctrl_c_and_obeys_sigterm(place: Place) -> None:
+    """A shell starts `oxios … &` with SIGINT ignored: it stays so, and SIGTERM still ends the run in order."""
+    words = [sys.executable, "-m", "oxios", "seed", "submit", "run `sleep 0.5`, then run `sleep 30`"]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(words, cwd=place.work, env=place.env, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        assert process.stderr is not None
+        for shown, sent in (("▸ exec sleep 0.5", signal.SIGINT), ("▸ exec sleep 30", signal.SIGTERM)):
+            while shown not in process.stderr.readline():
+                assert process.poll() is None, f"it ended before {shown!r}"
+            process.send_signal(sent)
+        process.stderr.read()
+    (row,) = json.loads(place.oxios("runs", "list", "--json").stdout)
+    assert (process.returncode, row["status"]) == (130, "paused")
 
 
 def test_ctrl_c_at_a_question_pauses_the_run(place: Place) -> None:
