@@ -232,5 +232,5 @@ def _covers(resource: Resource, mask: Rights) -> frozenset[Need]:
     return frozenset(need for need in NEEDS if need.resource.within(resource) and mask & need.right)
 
 
-Machine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestMachine = Machine.TestCase

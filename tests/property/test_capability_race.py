@@ -144,7 +144,7 @@ async def _race(seed: int) -> Race:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_revoked_stops_at_once_in_every_interleaving(seed: int) -> None:
     """No call goes on over a revoked capability, none is stopped for nothing, and a restart agrees."""
     race = anyio.run(_race, seed)

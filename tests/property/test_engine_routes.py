@@ -84,7 +84,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(MODELS), unique=True, max_size=4), steps, st.floats(0, 600))
 def test_every_plan_ends_and_uses_no_gated_key(models: list[str], outcomes: Outcomes, wait_s: float) -> None:
     """Over any failures, times and other runs: every attempt was open, bounded in number, and the plan gives up."""

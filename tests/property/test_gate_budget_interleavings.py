@@ -58,7 +58,7 @@ class Sums:
         return all(bound is None or have <= bound for have, bound in zip(self.used(name), self.caps[name], strict=True))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(caps=st.fixed_dictionaries(dict.fromkeys(PARENTS, budget)), steps=st.lists(step, max_size=40))
 def test_no_interleaving_exceeds_a_cap(
     caps: dict[str, Budget], steps: list[tuple[str, str, Cost] | tuple[str, int, int]]

@@ -40,7 +40,7 @@ def build(root: Path, links: list[tuple[str, str, str, bool]]) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["openat2", "walk"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(links=st.lists(link, max_size=4), written=relative, missing_ok=st.booleans())
 def test_a_resolved_path_is_inside_and_is_what_the_system_would_open(
     engine: str, links: list[tuple[str, str, str, bool]], written: str, missing_ok: bool
@@ -66,7 +66,7 @@ def test_a_resolved_path_is_inside_and_is_what_the_system_would_open(
             assert not inside or leaves(work, written)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(links=st.lists(link, max_size=4), written=relative)
 def test_opening_beneath_gives_only_what_is_inside(links: list[tuple[str, str, str, bool]], written: str) -> None:
     """Whatever opens beneath a mount holds the mount's own bytes, by either engine alike."""

@@ -113,7 +113,7 @@ _LETTERS: Final = st.sampled_from('x"\\\n\x01é漢😀\ud800')
 _SIZES: Final = st.sampled_from([0, 1, 30, 1_000, 40_000, 300_000])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(_LETTERS, st.tuples(_SIZES, _SIZES, _SIZES, _SIZES), st.integers(0, REPLY_CALLS_MAX + 2))
 @example("\x01", (30, 30, 30, 300_000), REPLY_CALLS_MAX)
 def test_whatever_a_model_says_fits_an_entry(letter: str, sizes: tuple[int, int, int, int], count: int) -> None:

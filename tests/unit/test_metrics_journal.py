@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kernel.ids import Digest, Principal
@@ -155,7 +155,6 @@ SHARED = Metrics()
 
 
 @example("model.reply", {"ms": 10**400, "usage": {"in": float("inf"), "out": float("nan"), "cached": -1}})
-@settings(deadline=None)
 @given(st.sampled_from(sorted(SAMPLES)), st.none() | st.dictionaries(FIELDS, JSON))
 def test_no_payload_makes_it_raise(kind: str, payload: dict[str, JsonValue] | None) -> None:
     """Missing, odd, erased or absurd fields are counted as far as they go; the journal's task lives on."""

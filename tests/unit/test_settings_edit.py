@@ -126,7 +126,7 @@ ONE_EDIT = st.sampled_from(sorted(EDITS)).flatmap(lambda key: st.tuples(st.just(
 
 
 @given(st.lists(ONE_EDIT, max_size=8), st.sampled_from(["", WRITTEN, "run = { turns_max = 3 }\n", "log.json = true\n"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_set_is_what_is_loaded(
     tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[str, str]], start: str
 ) -> None:

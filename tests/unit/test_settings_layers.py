@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.settings import load_settings
@@ -257,7 +257,6 @@ VALUES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), NAMES, NAMES, VALUES), max_size=6))
 def test_every_key_of_a_valid_file_is_located_on_the_line_it_is_written_on(
     statements: list[tuple[bool, str, str, str]],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.errors import KernelBug
@@ -233,7 +233,6 @@ def test_the_operator_may_loosen_what_a_project_tightened(tmp_path: Path) -> Non
 BOUNDS = st.none() | st.integers(0, 50)
 
 
-@settings(deadline=None)
 @given(BOUNDS, BOUNDS)
 def test_a_lowered_bound_is_never_above_the_one_below(base: int | None, new: int | None) -> None:
     """For every pair: merged, and at most the base; or refused, and really above it."""
@@ -251,7 +250,6 @@ def test_a_lowered_bound_is_never_above_the_one_below(base: int | None, new: int
 ITEMS = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True).map(tuple)
 
 
-@settings(deadline=None)
 @given(ITEMS, ITEMS)
 def test_lists_of_allowances_shrink_and_lists_of_denials_grow(base: tuple[str, ...], new: tuple[str, ...]) -> None:
     """Subset never has an item the base had not; union loses none of the base."""
@@ -265,7 +263,6 @@ def test_lists_of_allowances_shrink_and_lists_of_denials_grow(base: tuple[str, .
         assert set(new) <= set(base)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["a", "b", "c"]), st.sampled_from(["a", "b", "c"]))
 def test_words_only_move_towards_the_strictest(base: str, new: str) -> None:
     """With an order a < b < c, a merge succeeds exactly where the word does not go back."""

@@ -62,7 +62,7 @@ def test_hostile_sources_lose_their_teeth(source: str) -> None:
     _harmless(source)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.sampled_from([*HOSTILE, "\n", "\n\n", "> ", "- ", "|a|b|\n|-|-|\n", "**", "`", "```\n"]), max_size=8)
 )
