@@ -109,6 +109,11 @@ class Conversation:
         """Nothing is here that is not on record."""
         return not (self.busy or self.queue or self._uploads or self.draft.spec)
 
+    @property
+    def reply(self) -> str:
+        """The newest turn's; whole, where it was given here and its record is cut."""
+        return self._cycle.result().response if self.session.turns else ""
+
     async def say(self, said: Said, *, queue: bool = False) -> str:
         """What became of it: `begun`, `steered`, `queued`, or `known` where its key was taken before.
 

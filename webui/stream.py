@@ -347,5 +347,5 @@ _TOPICS: Final = {noun: frozenset({topic}) for noun, topic in _TOPIC.items()} | 
 TOPICS: Final = tuple(sorted(frozenset[str]().union(*_TOPICS.values())))
 
 
-def _place(event: LiveEvent) -> tuple[str, str]:
-    return event.run, event.call if isinstance(event, LiveProgress) else ""
+def _place(event: LiveEvent) -> tuple[str, str | int]:
+    return event.run, event.call if isinstance(event, LiveProgress) else event.round

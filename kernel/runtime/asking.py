@@ -7,7 +7,7 @@ budget is reserved for prompt and answer before, and settled after (`kernel.runt
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -97,7 +97,7 @@ class Asking:
         receipts = self._receipts(state, {"purpose": "compaction", "by": "context"})
         receipts.requested()
         try:
-            reply, _ = await self._sending.ask(self._apart(state, asked), receipts)
+            reply, _ = await self._sending.ask(replace(self._apart(state, asked), aside=True), receipts)
         except OxiosError:
             return extract(state.messages, end)
         return reply.text.strip() or extract(state.messages, end)
@@ -134,6 +134,7 @@ class Asking:
             persona=state.env.persona,
             attached=self.attached,
             bound=self._bound,
+            round=state.turns + 1,
         )
         reply, _ = await self._sending.ask(outgoing, receipts)
         if reply.usage.reported and reply.usage.input_tokens > 0:
@@ -149,7 +150,14 @@ class Asking:
         """A request with a conversation of its own, by the model for summaries."""
         persona = state.env.persona
         return Outgoing(
-            state.run, call_id(state.run, 0), self.model, asked, tokens_of(asked), phase="summary", persona=persona
+            state.run,
+            call_id(state.run, 0),
+            self.model,
+            asked,
+            tokens_of(asked),
+            phase="summary",
+            persona=persona,
+            round=state.turns + 1,
         )
 
     def _receipts(self, state: RunState, said: JsonObject) -> Receipts:

@@ -16,14 +16,18 @@ from kernel.ids import CallId, RunId
 
 @dataclass(frozen=True, slots=True)
 class LiveText:
+    """`round` is that of the run's request (`model.request`), by which one reply's text is told from the next's."""
+
     run: RunId
     text: str
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LiveReasoning:
     run: RunId
     text: str
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)

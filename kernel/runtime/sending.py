@@ -86,6 +86,10 @@ class Outgoing:
     """The files in `messages`: the model must take them."""
     bound: PromptBound | None = None
     """What is known of the prompt's size; None where it is counted from nothing."""
+    round: int = 0
+    """Of the run, as `model.request` has it."""
+    aside: bool = False
+    """The answer is nothing that the agent says: nobody is shown it as it comes."""
 
     def prompt_tokens_max(self, model: str) -> int:
         bound = self.bound or PromptBound(self.tools)
@@ -225,17 +229,17 @@ class _Attempt:
         )
 
     def _listener(self, shown: Shown) -> Callable[[ModelEvent], None]:
-        live, stream = self.dispatcher.live, self.outgoing.stream
+        live, stream, number = self.dispatcher.live, self.outgoing.stream, self.outgoing.round
 
         def on_event(event: ModelEvent) -> None:
-            if not live.heard(stream):
+            if self.outgoing.aside or not live.heard(stream):
                 return
             if isinstance(event, TextDelta):
                 shown.visible = True
-                live.publish(LiveText(stream, event.text))
+                live.publish(LiveText(stream, event.text, number))
             elif isinstance(event, ReasoningDelta):
                 shown.visible = True
-                live.publish(LiveReasoning(stream, event.text))
+                live.publish(LiveReasoning(stream, event.text, number))
 
         return on_event
 

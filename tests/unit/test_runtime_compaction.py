@@ -9,8 +9,9 @@ from typing import Final
 
 import pytest
 
-from kernel.ports.provider import ContextOverflow, ModelEvent, ModelRequest, Reply, Usage
+from kernel.ports.provider import ContextOverflow, ModelEvent, ModelRequest, Reply, TextDelta, Usage
 from kernel.runtime.history import read_history
+from kernel.runtime.live import LiveEvent, LiveText
 from kernel.runtime.replay import replay, same_state
 from kernel.testing.provider import ScriptedProvider, Turn, call, say
 from tests.world import MODEL, World, open_world
@@ -29,6 +30,7 @@ class _Remote(ScriptedProvider):
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         if "older steps are taken out" in request.messages[0].text:
+            yield TextDelta("A model's summary.")
             yield Reply("A model's summary.", (), "stop", Usage(50, 7), "scripted/model")
             return
         async for event in super().stream(request):
@@ -70,6 +72,17 @@ async def test_a_model_sums_up_what_is_taken_out(tmp_path: Path) -> None:
         assert state.status == "finished"
         assert "> A model's summary." in state.messages[2].text
         assert state.usage.input_tokens >= 50
+
+
+async def test_what_is_shown_as_it_comes_is_what_the_agent_says(tmp_path: Path) -> None:
+    """A summary of what was taken out is nothing that the agent says; its own text names its request."""
+    heard: list[LiveEvent] = []
+    async with open_world(tmp_path, provider=_Remote([*_reads(4), say("done")]), settings=_NARROW) as world:
+        _fill(world, 4)
+        world.kernel.bus.subscribe(None, heard.append)
+        state = await world.run()
+        assert state.compactions >= 1
+    assert heard == [LiveText(state.run, "done", 5)]
 
 
 async def test_an_overflow_is_cut_and_asked_again_once(tmp_path: Path) -> None:

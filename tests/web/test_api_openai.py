@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from kernel.errors import ProviderDown
-from kernel.testing.provider import Turn, call, say
-from tests.cycle_world import TRIVIAL, told
+from kernel.testing.provider import Turn, call, calls, say
+from tests.cycle_world import SUBSTANTIAL, TRIVIAL, told
 from tests.web.api_world import Api, serve_api
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +96,77 @@ async def test_a_stream_has_what_is_done_as_reasoning_and_the_reply_as_content(t
     assert chunks[-1]["usage"]["total_tokens"] == 45
 
 
+async def test_what_the_agent_writes_is_content_while_it_is_written(tmp_path: Path) -> None:
+    """It comes while the turn is under way; what is called stands beside it, and the reply is not said twice."""
+    first = calls(call("ask_user", question="which?"), text="I have to ask.")
+    body = {"model": MODEL, "messages": [USER], "stream": True}
+    async with (
+        serve_api(tmp_path, [told(TRIVIAL), first, say("It is blue.")]) as api,
+        _client(await api.token(), api) as client,
+        client.post("/v1/chat/completions", json=body) as answer,
+    ):
+        early = await _until(answer, "ask_user")
+        assert _content(early) == "I have to ask."
+        (run,) = api.kernel.supervisor.live
+        with anyio.fail_after(20):
+            while api.house.asker.waiting(run) is None:  # noqa: ASYNC110 -- by nobody told
+                await anyio.sleep(0.01)
+        api.house.asker.answer(run, "blue")
+        late = await _until(answer, 'finish_reason": "stop')
+    assert _content([*early, *late]) == "I have to ask.\n\nIt is blue."
+    assert "I have to ask" not in "".join(one.get("reasoning_content") or "" for one in _deltas([*early, *late]))
+
+
+async def test_an_answer_that_was_cut_off_goes_on_without_a_gap(tmp_path: Path) -> None:
+    """As the record joins its parts."""
+    script = [told(TRIVIAL), Turn(text="It is half ", cut_off=True), say("done.")]
+    async with serve_api(tmp_path, script) as api, _client(await api.token(), api) as client:
+        assert _content(await _stream(client, [USER])) == "It is half done."
+
+
+async def test_a_later_attempt_stands_apart_and_the_best_one_is_the_reply(tmp_path: Path) -> None:
+    """What was written by all of them was sent; where the reply is an earlier one's, it follows once more."""
+    draft = {"goal": "write", "criteria": ["file exists: a.txt", "file exists: b.txt"]}
+    script = [
+        *(told(SUBSTANTIAL), told(draft)),
+        *(call("write", path="a.txt", content="x"), say("one")),
+        *(call("exec", command="rm a.txt"), say("two")),
+    ]
+    settings = {"cycle.generations_max": "2", "approval.mode": "auto"}
+    async with serve_api(tmp_path, script, settings=settings) as api, _client(await api.token(), api) as client:
+        chunks = await _stream(client, [USER])
+    sent = _content(chunks)
+    assert sent.startswith("one\n\ntwo\n\none\n\nReview notes, not met:")
+
+
+@pytest.mark.parametrize("sent", ["looking\n\nwritten", "written", " written\n"])
+async def test_a_streamed_answer_that_is_sent_back_goes_on_with_its_session(tmp_path: Path, sent: str) -> None:
+    """As it was streamed, or as it is on record; whatever space is around it and whatever the instructions say."""
+    first = calls(call("write", path="a.txt", content="hi"), text="looking")
+    script = [told(TRIVIAL), first, say("written"), told(TRIVIAL), say("more")]
+    async with serve_api(tmp_path, script) as api, _client(await api.token(), api) as client:
+        chunks = await _stream(client, [_system("it is noon"), USER])
+        assert _content(chunks) == "looking\n\nwritten"
+        past = [_system("it is one"), USER, {"role": "assistant", "content": sent}]
+        then = await _complete(client, [*past, {"role": "user", "content": "go on"}])
+    assert then["oxios"]["session"] == chunks[-1]["oxios"]["session"]
+    assert then["oxios"]["turn"] == 2
+    shown = "".join(message.text for message in api.provider.requests[-1].messages)
+    assert "it is one" in shown
+
+
+async def test_the_whole_answer_tells_apart_what_was_said_on_the_way(tmp_path: Path) -> None:
+    """The content is the recorded reply; what was written before it is reasoning, and it is not."""
+    first = calls(call("write", path="a.txt", content="hi"), text="looking")
+    script = [told(TRIVIAL), first, say("written")]
+    async with serve_api(tmp_path, script) as api, _client(await api.token(), api) as client:
+        message = (await _complete(client, [USER]))["choices"][0]["message"]
+    assert message["content"] == "written"
+    assert "looking" in message["reasoning_content"]
+    assert "[write " in message["reasoning_content"]
+    assert "written" not in message["reasoning_content"]
+
+
 async def test_a_client_that_goes_ends_the_turn(tmp_path: Path) -> None:
     """Its agent is stopped, as by the button."""
     script = [told(TRIVIAL), call("ask_user", question="which?"), say("never")]
@@ -174,6 +245,30 @@ async def test_an_image_goes_along_with_the_message(tmp_path: Path) -> None:
             said = (await answer.json())["items"][0]
     assert done["choices"][0]["message"]["content"] == "a dot"
     assert said["attached"][0]["media_type"] == "image/png"
+
+
+def _system(text: str) -> dict[str, Any]:
+    return {"role": "system", "content": text}
+
+
+def _deltas(chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [one["choices"][0]["delta"] for one in chunks if one.get("choices")]
+
+
+def _content(chunks: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(delta.get("content") or "" for delta in _deltas(chunks))
+
+
+async def _until(answer: aiohttp.ClientResponse, text: str) -> list[dict[str, Any]]:
+    """The chunks up to one in which `text` stands."""
+    chunks: list[dict[str, Any]] = []
+    with anyio.fail_after(20):
+        while True:
+            line = (await answer.content.readline()).decode()
+            if line.startswith("data: "):
+                chunks.append(json.loads(line.removeprefix("data: ")))
+                if text in line:
+                    return chunks
 
 
 def _image(url: str) -> dict[str, Any]:

@@ -107,12 +107,13 @@ async def test_topics_are_told_once_however_much_happens(tmp_path: Path) -> None
 
 
 def test_streamed_text_takes_one_place() -> None:
-    """Text of one run is put together; another run's, or a tool's output, stands by itself."""
+    """Text of one reply is put together; another reply's or run's, or a tool's output, stands by itself."""
     follower = Follower(everything, everything)
     for text in "abc":
         follower.put(LiveText(RunId("r1"), text))
+    follower.put(LiveText(RunId("r1"), "n", 1))
     follower.put(LiveText(RunId("r2"), "d"))
     follower.put(LiveProgress(RunId("r2"), CallId("r2.1"), "e"))
     follower.put(LiveProgress(RunId("r2"), CallId("r2.2"), "f"))
-    assert [getattr(frame, "text", "") for frame in follower.frames] == ["abc", "d", "e", "f"]
+    assert [getattr(frame, "text", "") for frame in follower.frames] == ["abc", "n", "d", "e", "f"]
     assert Principal("user:x") == user("x")

@@ -23,6 +23,7 @@ from webui.openai.forms import (
     ModelsOut,
     Usage,
 )
+from webui.openai.telling import aside
 from webui.openai.threads import Place, Threads
 from webui.openai.turn import Carried
 from webui.rest.operation import operation
@@ -48,11 +49,12 @@ async def openai_models(desk: Desk) -> ModelsOut:
     streams=True,
 )
 async def openai_complete(desk: Desk, request: Request[Any, Any, Any], body: CompletionIn) -> CompletionOut:
-    """Say something to an agent, and wait for its reply; with `stream`, hear what it does meanwhile.
+    """Say something to an agent, and wait for its reply; with `stream`, hear it as it is written.
 
     A turn of a session: the one that the earlier messages were said in, else a new one. With `stream` the answer
-    is `text/event-stream`: chunks whose deltas have `reasoning_content` (what is written and called on the way)
-    and then `content` (the reply), and `[DONE]`. Closing the stream ends the turn.
+    is `text/event-stream`: chunks whose deltas have `content` (what the agent writes, as it writes it, and at the
+    end what of the reply was not sent yet) or `reasoning_content` (phases, calls and thoughts), and `[DONE]`.
+    Closing the stream ends the turn.
     """
     threads: Threads = request.app.state.threads
     wanted = wanted_of(desk, body)
@@ -62,12 +64,10 @@ async def openai_complete(desk: Desk, request: Request[Any, Any, Any], body: Com
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
         return _streamed(told, threads, request, usage=usage)  # pyright: ignore[reportReturnType] -- documented as the whole
-    reasoning = ""
-    async with aclosing(carried.reasoning()) as pieces:
-        async for piece in pieces:
-            reasoning += piece
-    _learn(carried, threads)
-    return told.whole(reasoning)
+    async with aclosing(carried.pieces()) as coming:
+        pieces = [piece async for piece in coming]
+    _learn(carried, threads, carried.content)
+    return told.whole(aside(pieces, carried.telling.written, carried.content))
 
 
 class _Told:
@@ -84,7 +84,7 @@ class _Told:
 
     def whole(self, reasoning: str) -> CompletionOut:
         carried = self.carried
-        message = AnswerMessage(content=carried.content, reasoning_content=reasoning.strip() or None)
+        message = AnswerMessage(content=carried.content, reasoning_content=reasoning or None)
         return CompletionOut(
             id=f"chatcmpl-{carried.session.id}-{carried.turn.number}",
             created=self._created,
@@ -95,13 +95,16 @@ class _Told:
         )
 
     def usage(self) -> Usage:
-        read, written = self.carried.prompt_tokens, self.carried.completion_tokens
+        read, written = self.carried.telling.prompt_tokens, self.carried.telling.completion_tokens
         return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
 
     def behind(self) -> Behind:
         carried = self.carried
         return Behind(
-            session=carried.session.id, turn=carried.turn.number, status=carried.turn.status, runs=carried.runs
+            session=carried.session.id,
+            turn=carried.turn.number,
+            status=carried.turn.status,
+            runs=carried.telling.runs,
         )
 
     def chunk(self, ident: str, choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -122,14 +125,14 @@ def _streamed(told: _Told, threads: Threads, request: Request[Any, Any, Any], *,
     async def write(put: sse.Put) -> None:
         await put(told.chunk(ident, [_choice({"role": "assistant", "content": ""})]))
         try:
-            async with aclosing(told.carried.reasoning()) as pieces:
+            content = ""
+            async with aclosing(told.carried.pieces()) as pieces:
                 async for piece in pieces:
-                    await put(told.chunk(ident, [_choice({"reasoning_content": piece})]))
-            content, finish = told.carried.content, told.carried.finish
-            _learn(told.carried, threads)
-            await put(told.chunk(ident, [_choice({"content": content})]))
+                    content += piece.text if piece.field == "content" else ""
+                    await put(told.chunk(ident, [_choice({piece.field: piece.text})]))
+            _learn(told.carried, threads, content, told.carried.content)
             behind = told.behind().model_dump()
-            await put(told.chunk(ident, [_choice({}, finish)], oxios=behind))
+            await put(told.chunk(ident, [_choice({}, told.carried.finish)], oxios=behind))
             if usage:
                 await put(told.chunk(ident, [], usage=told.usage().model_dump()))
         except OxiosError as error:
@@ -150,10 +153,12 @@ def _data(said: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(said, ensure_ascii=False)}\n\n".encode()
 
 
-def _learn(carried: Carried, threads: Threads) -> None:
-    said = (*carried.wanted.before, ("user", carried.wanted.text), ("assistant", carried.content))
+def _learn(carried: Carried, threads: Threads, *answers: str) -> None:
+    """The turn goes on from its answer, in each form in which a client may have it."""
+    asked = (*carried.wanted.before, ("user", carried.wanted.text))
     place = Place(carried.session.id, carried.turn.number)
-    threads.learn(carried.desk.user.principal, said, place)
+    for answer in dict.fromkeys(answers):
+        threads.learn(carried.desk.user.principal, (*asked, ("assistant", answer)), place)
 
 
 ROUTES = [openai_models, openai_complete]

@@ -22,7 +22,7 @@ from ouroboros.sessiondesk import SessionDesk
 from webui.beginning import Beginning, begin_session
 from webui.desk import Desk
 from webui.openai.forms import CompletionIn, ImagePart, Message, SystemMessage, TextPart, UserMessage
-from webui.openai.threads import Said, Threads
+from webui.openai.threads import SYSTEM, Said, Threads
 
 OWN: Final = "oxios/"
 _KINDS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
@@ -39,15 +39,22 @@ class Wanted:
     persona: str
 
     @property
+    def instructions(self) -> str:
+        """What an agent is shown at every turn: sessions keep what was said, not what came with it."""
+        told = [text for role, text in self.before if role == SYSTEM]
+        return "\n".join(["Instructions of the program that speaks for the user:", *told]) if told else ""
+
+    @property
     def context(self) -> str:
         """What an agent is shown that was not there."""
-        told = [text for role, text in self.before if role == "system"]
-        past = [f"{role}: {text}" for role, text in self.before if role != "system"]
-        parts = [
-            *(["Instructions of the program that speaks for the user:", *told] if told else []),
-            *(["What was said before:", *past] if past else []),
-        ]
-        return "\n".join(parts)
+        past = [f"{role}: {text}" for role, text in self.before if role != SYSTEM]
+        parts = [self.instructions, "\n".join(["What was said before:", *past]) if past else ""]
+        return "\n".join(part for part in parts if part)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything was said before but instructions."""
+        return any(role != SYSTEM for role, _ in self.before)
 
 
 def wanted_of(desk: Desk, asked: CompletionIn) -> Wanted:
@@ -93,7 +100,7 @@ async def session_of(desk: Desk, threads: Threads, wanted: Wanted) -> tuple[Sess
 
     Raises: Invalid, NotFound, Conflict, JournalDown.
     """
-    place = threads.find(desk.user.principal, wanted.before) if wanted.before else None
+    place = threads.find(desk.user.principal, wanted.before) if wanted.goes_on else None
     acts = SessionDesk(desk.kernel, desk.user.principal)
     if place is not None:
         talk = desk.house.conversations.of(await desk.session(place.session))
@@ -104,16 +111,16 @@ async def session_of(desk: Desk, threads: Threads, wanted: Wanted) -> tuple[Sess
         elif talk.busy or last != place.turn:
             session = await acts.fork(session, place.turn)
             await acts.switch(session, model=wanted.model, persona=wanted.persona)
-            return session, ""
+            return session, wanted.instructions
         else:
             await acts.switch(session, model=wanted.model, persona=wanted.persona)
-            return session, ""
+            return session, wanted.instructions
     session = await begin_session(desk, Beginning(model=wanted.model, persona=wanted.persona))
     return session, wanted.context
 
 
 def _said(message: Message) -> Said:
-    role = "system" if isinstance(message, SystemMessage) else message.role
+    role = SYSTEM if isinstance(message, SystemMessage) else message.role
     return role, _text(message)
 
 

@@ -2,7 +2,8 @@
 
 Guarantees: who sends back what was said here, and something new, goes on with the same session; who goes on
 from an earlier place gets a fork of it, and one whose past is not known here a new session that is shown it
-as quoted text. Whose session it is decides the user, not the request.
+as quoted text. Instructions and the space around a text make no other past: programs put the time of day into the
+ones, and trim the other. Whose session it is decides the user, not the request.
 Does not outlive the server: then a past is shown instead of remembered.
 """
 
@@ -18,6 +19,8 @@ from typing import Final, TypeAlias
 from kernel.ids import Principal
 
 KNOWN_MAX: Final = 20_000
+SYSTEM: Final = "system"
+"""The role of instructions."""
 Said: TypeAlias = tuple[str, str]
 """Role and text."""
 
@@ -50,4 +53,5 @@ class Threads:
 
 
 def _key(owner: Principal, said: Sequence[Said]) -> str:
-    return sha256(json.dumps([owner, *said]).encode()).hexdigest()
+    words = [(role, text.strip()) for role, text in said if role != SYSTEM]
+    return sha256(json.dumps([owner, *words]).encode()).hexdigest()

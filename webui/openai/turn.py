@@ -1,33 +1,31 @@
 """One turn of a session, followed by a client of OpenAI's API until there is a reply.
 
-Guarantees: the client hears what is written meanwhile, and what is called, as reasoning, and the reply, as
-recorded, as content; usage is the sum of what the providers reported, phases and runs together. A Seed that
-is drafted on the way is accepted as it stands: nobody else would answer. A client that goes ends the turn.
-Questions of an agent and approvals wait in the pages' inbox, as everybody's do.
+Guarantees: the client hears what is written and done while it happens (`webui.openai.telling`), and at the end
+what of the recorded reply it has not heard. A Seed that is drafted on the way is accepted as it stands: nobody
+else would answer. A client that goes ends the turn. Questions of an agent and approvals wait in the pages'
+inbox, as everybody's do.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal
 
 import anyio
 
 from kernel.errors import BudgetExhausted, Conflict, OxiosError, Unavailable
 from kernel.ids import RunId
-from kernel.journal.entry import Entry
 from kernel.log import get_logger
-from kernel.runtime.live import LiveReasoning, LiveText
 from ouroboros.assess import Clarify, numbered
 from ouroboros.session import Session, Turn
 from webui.conversations import Conversation
 from webui.conversations import Said as Message
 from webui.desk import Desk
 from webui.openai.asking import Wanted
-from webui.stream import Asked, Follower, Frame, Lagged, everything
+from webui.openai.telling import Piece, Telling
+from webui.stream import Asked, Follower, Lagged, everything
 
 _END: Final = Asked(RunId(""))
 """Put into the follower's queue by ourselves: the turn has ended, and all its entries stand before this."""
@@ -42,9 +40,10 @@ class Carried:
     session: Session
     wanted: Wanted
     context: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    runs: list[str] = field(default_factory=list[str])
+    telling: Telling = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.telling = Telling(self.session.id)
 
     @property
     def turn(self) -> Turn:
@@ -59,14 +58,14 @@ class Carried:
         turn = self.turn
         if turn.status == "waiting" and isinstance(turn.assessment, Clarify):
             return numbered(turn.assessment.questions)
-        return turn.reply
+        return self.desk.house.conversations.of(self.session).reply
 
     @property
     def finish(self) -> Literal["stop", "length"]:
         return "length" if self.turn.note == BudgetExhausted.code else "stop"
 
-    async def reasoning(self) -> AsyncGenerator[str]:
-        """Carry the turn out; what is said and done on the way.
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        """Carry the turn out; what is written and done on the way, and at last the rest of the reply.
 
         Raises: Unavailable, where it did not come to a reply, or the client reads too slowly; Conflict.
         """
@@ -81,8 +80,8 @@ class Carried:
                     if await talk.say(said) != "begun":
                         raise Conflict("the session is busy", remedy="send it again")
                     while (frame := await follower.next()) is not _END:
-                        if told := self._told(frame):
-                            yield told
+                        for piece in self.telling.take(frame):
+                            yield piece
                 except Lagged:
                     raise Unavailable(
                         "the turn was read too slowly, or the server goes", remedy=f"see session {ours}"
@@ -92,33 +91,8 @@ class Carried:
                         with anyio.CancelScope(shield=True):
                             await _stop(talk)
         self._require_reply(before)
-
-    def _told(self, frame: Frame) -> str:
-        match frame:
-            case LiveText() | LiveReasoning() if frame.run != self.session.id:
-                return frame.text
-            case Entry():
-                return self._entry(frame)
-            case _:
-                return ""
-
-    def _entry(self, entry: Entry) -> str:
-        said = cast("dict[str, Any]", entry.payload or {})
-        match entry.kind:
-            case "model.reply":
-                usage = said.get("usage", {})
-                self.prompt_tokens += int(usage.get("in", 0))
-                self.completion_tokens += int(usage.get("out", 0))
-                return ""
-            case "run.started":
-                self.runs.append(entry.stream)
-                return ""
-            case "phase.started":
-                return f"\n[{said.get('phase', '')}]\n"
-            case "call.intent" if entry.stream != self.session.id:
-                return f"\n[{said.get('tool', '')} {json.dumps(said.get('args', {}), ensure_ascii=False)[:300]}]\n"
-            case _:
-                return ""
+        if rest := self.telling.written.rest(self.content):
+            yield Piece("content", rest)
 
     def _require_reply(self, before: int) -> None:
         turn = self.session.turn
