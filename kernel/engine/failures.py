@@ -28,10 +28,12 @@ from kernel.ports.provider import (
     ContextOverflow,
     KeyRefused,
     ModelUnknown,
+    NoModelServer,
     Overloaded,
     QuotaSpent,
     RateLimited,
     TimedOut,
+    Unreachable,
 )
 
 _OVERLOADED_STATUS: Final = 529
@@ -48,6 +50,8 @@ class FailureClass(StrEnum):
     NETWORK = "network"
     MALFORMED = "malformed"
     OVERFLOW = "overflow"
+    ADDRESS = "address"
+    """What answers at this address serves no model."""
     MODEL_UNKNOWN = "model_unknown"
     CONTENT = "content"
     REQUEST = "request"
@@ -89,6 +93,7 @@ RULES: Final[dict[FailureClass, Rule]] = {
     FailureClass.MALFORMED: Rule(again=True),
     FailureClass.UNKNOWN: Rule(again=True),
     FailureClass.OVERFLOW: Rule(passes=False, breaker="alive"),
+    FailureClass.ADDRESS: Rule(passes=False),
     FailureClass.MODEL_UNKNOWN: Rule(passes=False),
     FailureClass.CONTENT: Rule(other_model=False, passes=False, breaker="alive"),
     FailureClass.REQUEST: Rule(passes=False, breaker="alive"),
@@ -100,6 +105,8 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], FailureClass], ...]] = (
     (RateLimited, FailureClass.RATE_LIMIT),
     (Overloaded, FailureClass.OVERLOADED),
     (TimedOut, FailureClass.TIMEOUT),
+    (Unreachable, FailureClass.NETWORK),
+    (NoModelServer, FailureClass.ADDRESS),
     (KeyRefused, FailureClass.AUTH),
     (QuotaSpent, FailureClass.BILLING),
     (ModelUnknown, FailureClass.MODEL_UNKNOWN),

@@ -38,6 +38,8 @@ _CLASS_OF_CODE: Final[dict[str, FailureClass]] = {
     "rate_limited": FailureClass.RATE_LIMIT,
     "provider_overloaded": FailureClass.OVERLOADED,
     "provider_timeout": FailureClass.TIMEOUT,
+    "provider_unreachable": FailureClass.NETWORK,
+    "no_model_server": FailureClass.ADDRESS,
     "deadline_passed": FailureClass.TIMEOUT,
     "invalid": FailureClass.REQUEST,
     "provider_down": FailureClass.UNKNOWN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, Literal, Protocol, TypeAlias
 
 from kernel.errors import Invalid, ProviderDown
@@ -204,6 +205,22 @@ class TimedOut(ProviderDown):
     code = "provider_timeout"
 
 
+class Unreachable(ProviderDown):
+    """No connection could be made, so no byte of the request was sent."""
+
+    code = "provider_unreachable"
+
+
+class NoModelServer(ProviderDown):
+    """Who answers at this address serves no model, or none of this format; `page` where it is a text for people."""
+
+    code = "no_model_server"
+
+    def __init__(self, message: str, *, remedy: str, page: bool, status: int = HTTPStatus.OK) -> None:
+        super().__init__(message, remedy=remedy, status=status, kind="malformed")
+        self.page = page
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """Micro-dollars for a million tokens; `request_micro_usd` is for each request, whatever its size."""
@@ -266,9 +283,10 @@ class Provider(Protocol):
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Deltas, then exactly one `Reply`. Cancelling the iteration ends the request.
 
-        Raises: ProviderDown (with `retry_after_s` where the provider said so); Invalid (the request
-        cannot be served), as KeyRefused, ModelUnknown, ContextOverflow or QuotaSpent where that is
-        why; DeadlinePassed (`request.deadline_s` is over).
+        Raises: ProviderDown (with `retry_after_s` where the provider said so), as Unreachable where it
+        is certain that nothing was sent; Invalid (the request cannot be served), as KeyRefused,
+        ModelUnknown, ContextOverflow or QuotaSpent where that is why; DeadlinePassed
+        (`request.deadline_s` is over).
         """
         ...
 

@@ -33,11 +33,13 @@ from kernel.ports.provider import (
     Message,
     ModelEvent,
     ModelRequest,
+    NoModelServer,
     Provider,
     ReasoningDelta,
     Reply,
     TextDelta,
     ToolSpec,
+    Unreachable,
     Usage,
 )
 from kernel.runtime.attached import refusal
@@ -65,8 +67,9 @@ _UNBILLED: Final = frozenset(
     }
 )
 """Refusals: no answer was begun."""
-_MAY_BILL: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
-"""Whoever said so gave up waiting; behind it an answer may have been made."""
+_OWN_WORD: Final = frozenset({HTTPStatus.TOO_EARLY, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Statuses that a model's own server says where it answers nothing. Others of 5xx may come from somebody
+before it that gave up waiting (502, 504, 520, 524), while behind it an answer was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,13 +306,12 @@ class _Attempt:
 
 def _owed(exchange: Exchange, error: OxiosError, reserved: Cost) -> Cost:
     """What a failed attempt costs: all that was reserved, unless it is certain that no answer was begun."""
-    if not exchange.sent:
+    if not exchange.sent or isinstance(error, Unreachable) or (isinstance(error, NoModelServer) and error.page):
         return NOTHING
     if exchange.begun:
         return reserved
     failure = classify(error)
-    refused = failure.kind in _UNBILLED or (failure.status and failure.status not in _MAY_BILL)
-    return NOTHING if refused else reserved
+    return NOTHING if failure.kind in _UNBILLED or failure.status in _OWN_WORD else reserved
 
 
 async def _cannot_compact(_step: Compact) -> bool:

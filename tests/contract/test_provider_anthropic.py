@@ -82,7 +82,6 @@ def test_every_documented_error_is_typed(status: int, error: str, kind: type[Oxi
 @pytest.mark.parametrize(
     "body",
     [
-        Raw(b"<html>login</html>", "text/html"),
         Raw(b"[]", "application/json"),
         Raw(b""),
         Raw(b"event: message_start\ndata: nonsense\n\n"),

@@ -101,7 +101,6 @@ def test_nobody_listening_is_an_error_that_names_the_address() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        Raw(b"<html>login</html>", "text/html"),
         Raw(b"not json", "application/json"),
         Raw(b"[]", "application/json"),
         Raw(b""),

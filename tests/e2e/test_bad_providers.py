@@ -43,7 +43,6 @@ DOWN = [
     ("dropped after visible text", Scene(HALF, then="drop"), "dropped the connection"),
     ("ended early", HALF, "broke off before its reply was whole"),
     ("no events at all", Raw(b""), "broke off"),
-    ("a login page", Raw(b"<html>login</html>", "text/html"), "broke off"),
     ("garbage", Raw(b"data: {broken\n\n"), "not JSON"),
     ("an error inside", Raw(b'data: {"type":"error","error":{"message":"inside"}}\n\n'), "inside"),
 ]

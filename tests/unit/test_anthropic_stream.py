@@ -232,7 +232,7 @@ def test_an_error_event_is_typed(error: object, kind: type[OxiosError]) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        {}, {"type": "content_block_delta"}, {"type": "content_block_start", "content_block": 5},
+        {"type": "message"}, {"type": "content_block_delta"}, {"type": "content_block_start", "content_block": 5},
         {"type": "message_start", "message": []}, {"type": "message_delta", "delta": None},
         {"type": "content_block_delta", "index": {}, "delta": {"type": "input_json_delta"}},
     ],
@@ -241,3 +241,12 @@ def test_an_event_of_another_shape_is_a_typed_error(event: dict[str, Any]) -> No
     """What is no message's event ends the request as ProviderDown, not as a stack trace."""
     with pytest.raises(ProviderDown, match="no message's"):
         Assembly(ASKED).take([event])
+
+
+def test_an_event_without_a_type_ends_a_message_that_has_begun() -> None:
+    """Before one has, it may be another format's, which whoever reads the whole answer says."""
+    assembly = Assembly(ASKED)
+    assert assembly.take([{}]) == []
+    assert not assembly.begun
+    with pytest.raises(ProviderDown, match="no type"):
+        assembly.take([{"type": "message_start", "message": {}}, {}])

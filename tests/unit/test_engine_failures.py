@@ -24,10 +24,12 @@ from kernel.ports.provider import (
     ContextOverflow,
     KeyRefused,
     ModelUnknown,
+    NoModelServer,
     Overloaded,
     QuotaSpent,
     RateLimited,
     TimedOut,
+    Unreachable,
 )
 
 MISLEADING = "rate limit exceeded: invalid api key, billing, context length, overloaded, timeout"
@@ -45,6 +47,8 @@ MISLEADING = "rate limit exceeded: invalid api key, billing, context length, ove
         (RateLimited(MISLEADING), "rate_limit"),
         (Overloaded(MISLEADING), "overloaded"),
         (TimedOut(MISLEADING), "timeout"),
+        (Unreachable(MISLEADING), "network"),
+        (NoModelServer(MISLEADING, remedy="", page=True), "address"),
         (DeadlinePassed(MISLEADING), "timeout"),
         (TimeoutError(MISLEADING), "timeout"),
         (ConnectionResetError(MISLEADING), "network"),

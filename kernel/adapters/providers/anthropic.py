@@ -31,8 +31,8 @@ def anthropic_client(config: ProviderConfig, environ: Mapping[str, str]) -> Wire
 
 
 def messages_url(base_url: str) -> str:
-    """Where requests go, whether the address was given with its version or without."""
-    return f"{base_url.rstrip('/').removesuffix('/v1')}/v1/messages"
+    """Where requests go, whether the address was given with its version, the whole path, or without."""
+    return f"{base_url.rstrip('/').removesuffix('/messages').removesuffix('/v1')}/v1/messages"
 
 
 def _headers(key: str) -> Mapping[str, str]:

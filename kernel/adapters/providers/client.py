@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from kernel.adapters.providers.exchange import Assembling, Exchange
+from kernel.adapters.providers.network import faults
 from kernel.adapters.providers.refusal import Asked
 from kernel.errors import Invalid
 from kernel.ports.provider import KeyRefused, ModelEvent, ModelRequest, ProviderConfig
@@ -44,7 +45,6 @@ class WireClient:
         self._wire = wire
         self._endpoint = endpoint_of(config.name, wire.url)
         self._session: aiohttp.ClientSession | None = None
-        self._failures: tuple[type[Exception], ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,10 +57,10 @@ class WireClient:
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Raises: ProviderDown, Invalid and their kinds; DeadlinePassed after `request.deadline_s`."""
         wire = self._wire
-        asked = Asked(self.name, wire.url, request.model or self._config.model, self._config.key_env)
-        body = wire.encode(request, asked.model)
         key = key_of(self._config, self._environ, request.key)
-        exchange = Exchange(self._config.waits, asked, request, *self._open_session())
+        asked = Asked(self.name, wire.url, request.model or self._config.model, self._config.key_env, bool(key))
+        body = wire.encode(request, asked.model)
+        exchange = Exchange(self._config.waits, asked, request, self._open_session(), faults())
         try:
             await exchange.send(body, key, wire.headers(key))
             del body  # A whole conversation: not to be kept while its answer comes.
@@ -74,19 +74,17 @@ class WireClient:
             await self._session.close()
             self._session = None
 
-    def _open_session(self) -> tuple[aiohttp.ClientSession, tuple[type[Exception], ...]]:
-        """The session, and what its requests raise where the network fails."""
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             import aiohttp  # noqa: PLC0415 -- 60 ms that a run without a network does not spend
 
-            self._failures = (aiohttp.ClientError, ConnectionError)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=30.0),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._config.waits.connect_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Content-Type": "application/json", "Accept": "text/event-stream", "User-Agent": "oxios"},
             )
-        return self._session, self._failures
+        return self._session
 
 
 def endpoint_of(name: str, url: str) -> str:

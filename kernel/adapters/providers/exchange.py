@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import anyio
 
-from kernel.adapters.providers.refusal import Asked, refusal
+from kernel.adapters.providers.form import EVENTS, form_of
+from kernel.adapters.providers.network import Faults, base_url_of, unreachable
+from kernel.adapters.providers.refusal import Asked, refusal, shown
 from kernel.adapters.providers.sse import EventReader
 from kernel.errors import DeadlinePassed, DownKind, ProviderDown
-from kernel.ports.provider import ModelEvent, ModelRequest, Reply, TimedOut, Waits
+from kernel.ports.provider import ModelEvent, ModelRequest, NoModelServer, Reply, TimedOut, Waits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -33,6 +35,9 @@ _DRAIN_S: Final = 0.1
 
 class Assembling(Protocol):
     """Puts a reply together from the objects of a stream, or from one whole answer."""
+
+    begun: bool
+    """Something of this format came."""
 
     @property
     def finished(self) -> bool:
@@ -62,7 +67,7 @@ class Exchange:
         asked: Asked,
         request: ModelRequest,
         session: aiohttp.ClientSession,
-        failures: tuple[type[Exception], ...],
+        faults: Faults,
     ) -> None:
         self._waits = waits
         self._asked = asked
@@ -71,12 +76,15 @@ class Exchange:
         self._ends_at = anyio.current_time() + request.deadline_s
         self._response: aiohttp.ClientResponse | None = None
         self._watch: _Watch | None = None
-        self._failures = failures
+        self._faults = faults
         self._key = ""
         self._received = 0
 
     async def send(self, body: Sequence[bytes], key: str, headers: Mapping[str, str]) -> None:
-        """`key` is what no error may show. Raises: ProviderDown (no answer), or the refusal that the answer is."""
+        """`key` is what no error may show.
+
+        Raises: Unreachable (nothing was sent), ProviderDown, or the refusal that the answer is.
+        """
         self._key = key
         more = dict(headers)
         data = body[0]
@@ -91,8 +99,10 @@ class Exchange:
                 )
                 if self._response.status != HTTPStatus.OK:
                     await self._refuse(self._response)
-        except self._failures as error:
-            raise self._down(f"cannot be reached at {self._asked.url}: {_reason(error)}", "network") from error
+        except self._faults.unreached as error:
+            raise unreachable(self._asked.provider, self._asked.url, error) from error
+        except self._faults.lost as error:
+            raise self._down(f"did not answer as a server does: {_reason(error)}", "network") from error
         except TimeoutError as error:
             raise self._late(f"did not answer within {limit_s:g} s") from error
         if scope.cancelled_caught or self._response is None:
@@ -103,20 +113,31 @@ class Exchange:
         """What `assembly` makes of the response; the reply is the last. Raises: ProviderDown, Invalid."""
         response = self._response
         assert response is not None, "events() follows send()"
-        if response.content_type == "application/json":  # A server that does not stream.
-            for event in assembly.take([await self._whole()]):
+        chunk = await self._read(self._waits.first_byte_s, assembly)
+        form = form_of(response.content_type, chunk)
+        if form == "page":
+            raise self._no_server(chunk, page=True)
+        whole = form == "object"  # A server that does not stream, or an error that came without its event.
+        first, reader = chunk, EventReader()
+        if whole:
+            first = await self._whole(chunk)
+            for event in assembly.take([self._object(first)]):
                 yield event
         else:
-            reader = EventReader()
-            wait_s = self._waits.first_byte_s
-            while not (reader.done or assembly.ended) and (chunk := await self._read(wait_s, assembly)):
+            while chunk:
                 for event in assembly.take(reader.feed(chunk)):
                     yield event
+                if reader.done or assembly.ended:
+                    break
                 wait_s = min(self._waits.idle_s, _AFTER_FINISH_S) if assembly.finished else self._waits.idle_s
+                chunk = await self._read(wait_s, assembly)
             for event in assembly.take(reader.close()):
                 yield event
-            if not (assembly.finished or assembly.ended or reader.done):
-                raise self._down("broke off before its reply was whole", "network")
+        spoke = whole or reader.heard
+        if not assembly.begun and (spoke or (first and response.content_type != EVENTS)):
+            raise self._no_server(first, page=not spoke)
+        if not (whole or assembly.finished or assembly.ended or reader.done):
+            raise self._down("broke off before its reply was whole", "network")
         await self._drain(response)
         yield assembly.reply(len(self._request.messages))
 
@@ -131,16 +152,19 @@ class Exchange:
         else:
             self._response.close()
 
-    async def _whole(self) -> dict[str, Any]:
-        parts: list[bytes] = []
+    async def _whole(self, first: bytes) -> bytes:
+        parts = [first]
         while chunk := await self._read(self._waits.first_byte_s, None):
             parts.append(chunk)
+        return b"".join(parts)
+
+    def _object(self, body: bytes) -> dict[str, Any]:
         try:
-            value: object = json.loads(b"".join(parts))
+            value: object = json.loads(body)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise self._down("answered 200 with a body that is no JSON object", "malformed")
+            raise self._down(f"answered 200 with a body that is no JSON object: {shown(body)!r}", "malformed")
         return cast("dict[str, Any]", value)
 
     async def _read(self, wait_s: float, assembly: Assembling | None) -> bytes:
@@ -151,7 +175,7 @@ class Exchange:
         self._watch.expect_within(limit_s)
         try:
             chunk = await self._response.content.readany()
-        except self._failures as error:
+        except self._faults.lost as error:
             if assembly is not None and assembly.finished:
                 return b""
             if self._watch.late:
@@ -161,6 +185,13 @@ class Exchange:
         if self._received > REPLY_BYTES_MAX:
             raise self._down(f"sent a reply of more than {REPLY_BYTES_MAX} bytes", "malformed")
         return chunk
+
+    def _no_server(self, body: bytes, *, page: bool) -> NoModelServer:
+        assert self._response is not None, "an answer was read"
+        name, sort = self._asked.provider, self._response.content_type
+        said = f"{name} answered 200 with {sort} that is no model's reply: {shown(body)!r}"
+        remedy = f"check {base_url_of(name)} and its kind: who answers at {self._asked.url} is no such model server"
+        return NoModelServer(said, remedy=remedy, page=page)
 
     async def _refuse(self, response: aiohttp.ClientResponse) -> None:
         body = await response.content.read(ERROR_BYTES_MAX)
@@ -175,7 +206,7 @@ class Exchange:
             with anyio.move_on_after(_DRAIN_S):
                 while not response.content.at_eof():
                     await response.content.readany()
-        except self._failures:
+        except self._faults.lost:
             response.close()  # The reply is whole; only the connection is lost.
 
     def _limit(self, wait_s: float) -> float:
@@ -194,7 +225,7 @@ class Exchange:
         )
 
     def _down(self, said: str, kind: DownKind) -> ProviderDown:
-        remedy = "try again; check base_url and the network"
+        remedy = f"try again; check {base_url_of(self._asked.provider)} and the network"
         return ProviderDown(f"{self._asked.provider} {said}", remedy=remedy, kind=kind)
 
 
@@ -234,7 +265,8 @@ class _Watch:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    said = getattr(error, "message", "")
+    return " ".join(said.split()) if said and isinstance(said, str) else str(error) or type(error).__name__
 
 
 async def _one_after_another(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -17,6 +17,7 @@ from kernel.adapters.providers.client import Wire, WireClient
 from kernel.ports.provider import ModelRequest, Provider, ProviderConfig
 
 KIND: Final = "openai"
+_PATH: Final = "/chat/completions"
 
 
 def make(config: ProviderConfig) -> Provider:
@@ -38,7 +39,7 @@ def _wire(base_url: str) -> Wire:
         return encode_request(request, model, tokens_field)
 
     return Wire(
-        url=f"{base_url.rstrip('/')}/chat/completions",
+        url=f"{base_url.rstrip('/').removesuffix(_PATH)}{_PATH}",
         encode=encode,
         assembly=Assembly,
         headers=lambda key: {"Authorization": f"Bearer {key}"} if key else {},

@@ -13,13 +13,18 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeAlias, cast
+from urllib.parse import urlsplit
 
+from kernel.adapters.providers.form import words_of
+from kernel.adapters.providers.network import base_url_of
+from kernel.clock import SystemClock
 from kernel.errors import Invalid, OxiosError, ProviderDown
 from kernel.ports.provider import (
     ContentRefused,
     ContextOverflow,
     KeyRefused,
     ModelUnknown,
+    NoModelServer,
     Overloaded,
     QuotaSpent,
     RateLimited,
@@ -103,10 +108,12 @@ class Asked:
     url: str
     model: str
     key_env: str
+    keyed: bool = False
+    """Whether a key was sent."""
 
 
 def refusal(asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) -> OxiosError:
-    """The error that a response with this status is; `status` is never 2xx."""
+    """The error that a response with this status is; `status` is never 200."""
     detail, codes = _read(body)
     said = f"{asked.provider} answered {status}" + (f": {detail}" if detail else "")
     wait_s = retry_after_s(headers)
@@ -120,8 +127,11 @@ def refusal(asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) 
             return Overloaded(said, remedy=_LATER, retry_after_s=wait_s, status=status, kind="overloaded")
         case _ if status == HTTPStatus.TOO_EARLY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return ProviderDown(said, remedy=_LATER, retry_after_s=wait_s, status=status, kind="server")
+        case _ if status < HTTPStatus.MULTIPLE_CHOICES:
+            remedy = f"check {base_url_of(asked.provider)}: a model server answers 200 with a reply"
+            return NoModelServer(f"{said}, and no reply", remedy=remedy, page=True, status=status)
         case _ if status < HTTPStatus.BAD_REQUEST:
-            remedy = f"set base_url of {asked.provider} to where it moved; a key is never sent after a redirect"
+            remedy = f"set {base_url_of(asked.provider)} to where it moved; a key is never sent after a redirect"
             return Invalid(said, remedy=remedy)
         case _:
             return _of_kind(asked, said, _BY_STATUS.get(status) or told or "bad")
@@ -176,20 +186,26 @@ def _of_kind(asked: Asked, said: str, kind: _Kind) -> OxiosError:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from `retry-after-ms` or `Retry-After`, at most an hour; None where not said.
 
-    A date is taken relative to the response's own Date, so the two machines' clocks need not agree.
+    A date is taken relative to the response's own Date, so the two machines' clocks need not agree; where
+    it has none, relative to this machine's.
     """
     try:
         if "retry-after-ms" in headers:
             seconds = float(headers["retry-after-ms"]) / 1000
         elif (text := headers.get("retry-after", "").strip()).replace(".", "", 1).isdigit():
             seconds = float(text)
-        elif text and "date" in headers:
-            seconds = (parsedate_to_datetime(text) - parsedate_to_datetime(headers["date"])).total_seconds()
+        elif text:
+            now_s = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else _now_s()
+            seconds = parsedate_to_datetime(text).timestamp() - now_s
         else:
             return None
     except (ValueError, TypeError):
         return None
     return min(max(seconds, 0.0), _RETRY_AFTER_S_MAX) if seconds == seconds else None  # noqa: PLR0124 -- not NaN
+
+
+def _now_s() -> float:
+    return SystemClock().now_us() / 1_000_000
 
 
 def _rate_limited(said: str, wait_s: float | None, status: int) -> RateLimited:
@@ -204,11 +220,19 @@ def _quota_spent(said: str) -> QuotaSpent:
 def _key_refused(asked: Asked, said: str) -> KeyRefused:
     if asked.key_env:
         return KeyRefused(said, remedy=f"check the key in the environment variable {asked.key_env}")
-    return KeyRefused(said, remedy=f"name the variable that holds its key: providers.{asked.provider}.key_env")
+    if asked.keyed:
+        return KeyRefused(said, remedy="check its key: `oxios models key list` says where it comes from")
+    name = asked.provider
+    remedy = f"name the variable that holds its key: providers.{name}.key_env, or `oxios models key set {name}`"
+    return KeyRefused(said, remedy=remedy)
 
 
 def _model_unknown(asked: Asked, said: str) -> ModelUnknown:
-    return ModelUnknown(said, remedy=f"check the model name {asked.model!r} and the address {asked.url}")
+    remedy = f"check the model name {asked.model!r} and the address {asked.url}"
+    parts = urlsplit(asked.url)
+    if parts.path == "/chat/completions":  # Nearly every server has a version there.
+        remedy += f"; most servers want {base_url_of(asked.provider)} to be {parts.scheme}://{parts.netloc}/v1"
+    return ModelUnknown(said, remedy=remedy)
 
 
 def _too_long(said: str) -> ContextOverflow:
@@ -220,7 +244,7 @@ def _read(body: bytes) -> tuple[str, tuple[str, ...]]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return _short(body.decode(errors="replace")), ()
+        return shown(body), ()
     if isinstance(value, list) and value:  # Gemini's compatible endpoint wraps its error in a list.
         value = cast("list[Any]", value)[0]
     if not isinstance(value, dict):
@@ -234,6 +258,11 @@ def _fields(error: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     message = error.get("message") or error.get("detail") or ""
     codes = tuple(str(error[key]).lower() for key in ("code", "type", "status") if error.get(key))
     return _short(message if isinstance(message, str) else json.dumps(message)), codes
+
+
+def shown(body: bytes) -> str:
+    """A body that is no error of a known form, in a line for a person."""
+    return _short(words_of(body.decode(errors="replace")))
 
 
 def _short(text: str) -> str:

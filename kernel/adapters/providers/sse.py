@@ -17,10 +17,11 @@ EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class EventReader:
-    """Feed it bytes; it returns the objects they complete. `done` once `[DONE]` was read."""
+    """Feed it bytes; it returns the objects they complete. `done` once `[DONE]` was read, `heard` once any `data`."""
 
     def __init__(self) -> None:
         self.done = False
+        self.heard = False
         self._line = b""
         self._pending = b""
         self._cr = False
@@ -66,6 +67,7 @@ class EventReader:
     def _data(self, data: bytes, found: list[dict[str, Any]]) -> None:
         if self.done or not data.strip():
             return
+        self.heard = True
         if data.strip() == b"[DONE]":
             self.done = True
             return

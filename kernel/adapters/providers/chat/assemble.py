@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, cast
 
-from kernel.adapters.providers.gather import Gathered, usage_of
+from kernel.adapters.providers.gather import Gathered, count, usage_of
 from kernel.adapters.providers.refusal import Asked, refusal_in_stream
 from kernel.errors import ProviderDown
 from kernel.ports.provider import CallDelta, FinishReason, ModelEvent, Reply, Usage
@@ -24,6 +24,7 @@ _FINISH: Final[dict[str, FinishReason]] = {
     "max_tokens": "length",
     "content_filter": "content_filter",
 }
+_THOUGHTS: Final = ("text", "summary")
 
 
 class Assembly:
@@ -39,6 +40,7 @@ class Assembly:
         self._finish = ""
         self._usage = Usage(reported=False)
         self._model = asked.model
+        self.begun = False
 
     @property
     def finished(self) -> bool:
@@ -65,13 +67,21 @@ class Assembly:
             delta = self._delta(chunk)
             if delta is None:
                 continue
-            thought = delta.get("reasoning_content") or delta.get("reasoning")
+            thought = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")
             if thought and isinstance(thought, str):
                 reasoning.append(thought)
-            if content := delta.get("content"):
-                text.append(content if isinstance(content, str) else _joined(content))
+            elif details := joined(delta.get("reasoning_details"), _THOUGHTS):
+                reasoning.append(details)
+            if content := delta.get("content") or delta.get("refusal"):
+                if isinstance(content, str):
+                    text.append(content)
+                else:  # In parts, of which some may be thoughts.
+                    reasoning.extend(filter(None, [joined(content, ("thinking",))]))
+                    text.extend(filter(None, [joined(content, ("text",))]))
             if calls := delta.get("tool_calls"):
                 called.extend(self._call_delta(one) for one in calls)
+            elif legacy := delta.get("function_call"):
+                called.append(self._call_delta({"index": 0, "function": legacy}))
         return self._gathered.say(text, reasoning, called)
 
     def reply(self, id_seed: int) -> Reply:
@@ -88,10 +98,15 @@ class Assembly:
         if not choices:
             return None
         choice = cast("dict[str, Any]", choices[0])
+        self.begun = True
         if model := chunk.get("model"):
             self._model = str(model)
         if finish := choice.get("finish_reason"):
             self._finish = str(finish)
+            if finish == "error" or choice.get("error"):
+                raise refusal_in_stream(self._asked, choice.get("error") or "it ended with an error")
+            if isinstance(usage := choice.get("usage"), dict):  # Where Moonshot puts it.
+                self._usage = _usage(cast("dict[str, Any]", usage))
         return choice.get("delta") or choice.get("message")
 
     def _call_delta(self, delta: dict[str, Any]) -> CallDelta:
@@ -108,25 +123,36 @@ class Assembly:
 
     def _position(self, index: object, call_id: str, name: str) -> int:
         """Which call a delta belongs to; a new one where it names a call not seen under that index."""
-        position = self._by_index.get(index) if index is not None else len(self._gathered.calls) - 1
-        if position is not None and position >= 0:
-            known = self._gathered.calls[position].id
-            if not (name and call_id and known and call_id != known):
+        calls = self._gathered.calls
+        if index is not None:
+            position = self._by_index.get(index, -1)
+        else:
+            known = (at for at, call in enumerate(calls) if call_id and call.id == call_id)
+            position = next(known, len(calls) - 1)
+        if position >= 0:
+            call = calls[position]
+            another = (call_id and call.id and call_id != call.id) or (call.name and name != call.name)
+            if not (name and another):
                 return position
         self._by_index[index] = opened = self._gathered.open()
         return opened
 
 
-def _joined(content: object) -> str:
-    """The text of a content that came as parts."""
+def joined(content: object, names: tuple[str, ...]) -> str:
+    """The texts under `names` of a content that came as parts, which may have parts themselves."""
+    if isinstance(content, str):
+        return content
     if not isinstance(content, list):
         return ""
     parts = [cast("dict[str, Any]", part) for part in cast("list[object]", content) if isinstance(part, dict)]
-    return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+    return "".join(joined(part[name], ("text",)) for part in parts for name in names if part.get(name))
 
 
 def _usage(usage: dict[str, Any]) -> Usage:
     details = usage.get("prompt_tokens_details")
     cached = cast("dict[str, Any]", details).get("cached_tokens") if isinstance(details, dict) else None
     cached = cached or usage.get("prompt_cache_hit_tokens") or 0
-    return usage_of(usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
+    prompt, answer, total = (count(usage.get(f"{of}_tokens")) for of in ("prompt", "completion", "total"))
+    if prompt is not None and answer is not None and total is not None and total > prompt + answer:
+        answer = total - prompt  # xAI and Gemini count thoughts in the total alone, and bill them.
+    return usage_of(prompt, answer, cached)

@@ -37,6 +37,7 @@ class Assembly:
         self._ended = False
         self._counts: dict[str, Any] = {}
         self._model = asked.model
+        self.begun = False
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._called: list[CallDelta] = []
@@ -97,19 +98,23 @@ class Assembly:
                 raise refusal_in_stream(self._asked, event.get("error") or event)
             case _ if event.get("error"):
                 raise refusal_in_stream(self._asked, event["error"])
-            case None:
+            case None if self.begun:
                 raise ValueError(f"no type in {json.dumps(event)[:200]}")
             case _:
                 return
+        self.begun = True
 
     def _begin(self, message: dict[str, Any]) -> None:
         if model := message.get("model"):
             self._model = str(model)
-        self._count(message.get("usage"))
+        usage = message.get("usage")
+        if isinstance(usage, dict):  # The answer is not counted yet: a 1 that stands there is no count of it.
+            self._count({**cast("dict[str, Any]", usage), "output_tokens": None})
 
     def _whole(self, message: dict[str, Any]) -> None:
         self._begin(message)
-        for index, block in enumerate(message.get("content") or ()):
+        self._count(message.get("usage"))
+        for index, block in enumerate(message["content"]):
             self._start(index, block)
         for position, arguments in self._begun.items():
             self._called.append(CallDelta(position, self._gathered.calls[position].name, arguments))
