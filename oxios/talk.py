@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
+from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from kernel.runtime.live import LiveEvent, LiveText
+from ouroboros.ahead import Ahead
 from ouroboros.cycle import TurnResult, review_notes
 from oxios.curtain import Curtain
 from oxios.paint import Paint, Piece, harmless, painter
@@ -29,19 +31,25 @@ class Talk:
         """A line of streamed text has no end yet."""
         self._streamed = ""
         self.view = PhaseView(self._painted, "")
+        self._ahead = Ahead(RunId(""))
 
-    def enter(self, session: str) -> None:
+    def enter(self, session: RunId) -> None:
         """Show this session from now on."""
         self.view = PhaseView(self._painted, session)
+        self._ahead = Ahead(session)
 
     def hear(self, entries: tuple[Entry, ...]) -> None:
         """Committed entries of any stream."""
+        for entry in entries:
+            self._ahead.entry(entry)
         self.view.hear(entries)
 
     def event(self, event: LiveEvent) -> None:
         """What happens right now."""
-        if isinstance(event, LiveText) and self._streams and self.view.shows(event.run):
-            self._curtain.show(lambda: self._write(event.text))
+        if isinstance(event, LiveText) and self._streams:
+            text = event.text if self.view.shows(event.run) else self._ahead.text(event)
+            if text:
+                self._curtain.show(lambda: self._write(text))
         elif not self._quiet:
             self.view.event(event)
 

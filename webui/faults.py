@@ -40,6 +40,7 @@ _STATUS: Final[Sequence[tuple[type[errors.OxiosError], int]]] = (
 )
 """The first that fits. Pages and API share it."""
 _BROKEN: Final = 500
+_UNKNOWN: Final = 404
 _OPENAI_TYPES: Final = {
     401: "authentication_error",
     402: "insufficient_quota",
@@ -101,6 +102,8 @@ def on_oxios_error(request: Request[Any, Any, Any], error: errors.OxiosError) ->
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     document = problem(error.status_code, error.detail or "the request cannot be served", errors=error.extra)
+    if error.status_code == _UNKNOWN and request.url.path.startswith(OPENAI):
+        document["remedy"] = f"of OpenAI's API there are POST {OPENAI}chat/completions and GET {OPENAI}models"
     headers = {key: value for key, value in (error.headers or {}).items() if key.lower() != "content-type"}
     return answer(request, error.status_code, document, **headers)
 

@@ -217,6 +217,28 @@ async def test_refusals_have_openais_form(tmp_path: Path) -> None:
         assert not await api.kernel.journal.rows("sessions")
 
 
+async def test_a_refusal_says_what_an_agent_cannot_mean_and_what_to_do(tmp_path: Path) -> None:
+    """In words for a person, naming the field; a path that is not there names those that are."""
+    tool = {"type": "function", "function": {"name": "x"}}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"tools": [tool]}, "tools of its own"),
+        ({"functions": [{"name": "x"}]}, "tools of its own"),
+        ({"tool_choice": "required"}, "tools of its own"),
+        ({"response_format": {"type": "json_object"}}, "answers in text"),
+        ({"n": 2}, "one answer"),
+        ({"logprobs": True}, "no probabilities"),
+    ]
+    async with serve_api(tmp_path) as api, _client(await api.token(), api) as client:
+        for more, words in cases:
+            async with client.post("/v1/chat/completions", json={"model": MODEL, "messages": [USER], **more}) as answer:
+                error = (await answer.json())["error"]
+                assert words in error["message"]
+                assert error["param"] == next(iter(more))
+        async with client.post("/v1/embeddings", json={}) as answer:
+            assert answer.status == 404
+            assert "/v1/chat/completions" in (await answer.json())["error"]["message"]
+
+
 async def test_a_turn_that_fails_is_an_error_and_not_an_answer(tmp_path: Path) -> None:
     """By its status; in a stream, as a chunk with an error."""
     down = Turn(error=ProviderDown("the model is away"))

@@ -9,9 +9,10 @@ Source: OpenAI API reference, chat completions.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, LiteralString, TypeAlias, cast
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from webui.rest.shapes import Asked, Json, Shape
 
@@ -34,6 +35,24 @@ class ImagePart(Asked):
     type: Literal["image_url"]
     image_url: ImageUrl
 
+
+def _only(why: str) -> WrapValidator:
+    """Where a value does not fit, `why` is what is said: what it would mean, and what to do."""
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError("not_meant", cast("LiteralString", why)) from None
+
+    return WrapValidator(check)
+
+
+_NO_TOOLS: Final = _only(
+    "an agent has tools of its own, and calls none of its client's; leave this out, and give it a persona or an MCP "
+    "server that has what it needs"
+)
+_TEXT_ONLY: Final = _only("an agent answers in text; leave this out, and say in the message what form is wanted")
 
 Part: TypeAlias = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
@@ -97,12 +116,14 @@ class CompletionIn(Asked):
     messages: tuple[Message, ...] = Field(min_length=1, max_length=MESSAGES_MAX)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: Literal[1] | None = None
-    tools: Annotated[tuple[Json, ...], Field(max_length=0)] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
-    response_format: TextFormat | None = None
-    logprobs: Literal[False] | None = None
-    modalities: tuple[Literal["text"], ...] | None = None
+    n: Annotated[Literal[1] | None, _only("an agent gives one answer; ask again for another")] = None
+    tools: Annotated[Annotated[tuple[Json, ...], Field(max_length=0)] | None, _NO_TOOLS] = None
+    tool_choice: Annotated[Literal["none", "auto"] | None, _NO_TOOLS] = None
+    functions: Annotated[Annotated[tuple[Json, ...], Field(max_length=0)] | None, _NO_TOOLS] = None
+    function_call: Annotated[Literal["none", "auto"] | None, _NO_TOOLS] = None
+    response_format: Annotated[TextFormat | None, _TEXT_ONLY] = None
+    logprobs: Annotated[Literal[False] | None, _only("an agent's answer has no probabilities; leave this out")] = None
+    modalities: Annotated[tuple[Literal["text"], ...] | None, _TEXT_ONLY] = None
     # Taken, and without effect: an agent is many requests, each as its persona and settings have it.
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None

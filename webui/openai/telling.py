@@ -4,7 +4,8 @@ Guarantees: what the model of an execution run writes is content, as it is writt
 reasoning. A text waits until its request is on record, a commit later at most: so what was called stands before
 what is written after it, and an answer that was cut off at its length limit goes on without a gap. Usage is the
 sum of what the providers reported.
-What it does not tell: the JSON that phases are answered with, and what runs of other agents say.
+The reply of a conversation is content as it is written, too, read out of the phase's JSON.
+What it does not tell: what else phases are answered with, and what runs of other agents say.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, cast
 
+from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from kernel.runtime.live import LiveReasoning, LiveText
+from ouroboros.ahead import Ahead
 from webui.openai.written import Written
 from webui.stream import Frame
 
@@ -33,13 +36,14 @@ def aside(pieces: Iterable[Piece], written: Written, reply: str) -> str:
     """What was done and said on the way to the reply, where that is told by itself."""
     begins = written.reply_begins(reply)
     end = len(written.text) if begins is None else begins
-    told, at = list[str](), 0
+    told, at, before = list[str](), 0, ""
     for piece in pieces:
         if piece.field == "content":
             at += len(piece.text)
             if at > end:
                 continue
-        told.append(piece.text)
+        told.append(f"\n{piece.text}" if piece.field != before else piece.text)
+        before = piece.field
     return "".join(told).strip()
 
 
@@ -47,7 +51,10 @@ def aside(pieces: Iterable[Piece], written: Written, reply: str) -> str:
 class Telling:
     """One turn of a session as it is told; `session` is its stream."""
 
-    session: str
+    session: RunId
+    files: bool = False
+    """Files came with the message: it will be a task, whatever a model that does not see them says."""
+    ahead: Ahead = field(init=False)
     written: Written = field(default_factory=Written)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -59,9 +66,15 @@ class Telling:
     _cut_off: bool = False
     """The newest reply ended at its length limit: the next goes on with it."""
 
+    def __post_init__(self) -> None:
+        self.ahead = Ahead(self.session)
+
     def take(self, frame: Frame) -> Generator[Piece]:
         """What is to be told for it."""
         match frame:
+            case LiveText() if frame.run == self.session and not self.files:
+                if text := self.written.add(self.ahead.text(frame)):
+                    yield Piece("content", text)
             case LiveText() | LiveReasoning() if frame.run in self.runs[-1:]:
                 if frame.round > self._round:
                     self._ahead.append(frame)
@@ -79,6 +92,7 @@ class Telling:
             yield Piece("content", text)
 
     def _entry(self, entry: Entry) -> Generator[Piece]:
+        self.ahead.entry(entry)
         said = cast("dict[str, Any]", entry.payload or {})
         ours = entry.stream in self.runs[-1:]
         match entry.kind:
@@ -91,7 +105,9 @@ class Telling:
                 usage = said.get("usage", {})
                 self.prompt_tokens += int(usage.get("in", 0))
                 self.completion_tokens += int(usage.get("out", 0))
-                if ours and said.get("purpose") != "compaction":
+                if entry.stream == self.session:
+                    self.written.passage()
+                elif ours and said.get("purpose") != "compaction":
                     self._cut_off = said.get("finish") == "length" and not said.get("calls")
             case "phase.started":
                 yield Piece("reasoning_content", f"\n[{said.get('phase', '')}]\n")

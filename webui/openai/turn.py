@@ -43,7 +43,7 @@ class Carried:
     telling: Telling = field(init=False)
 
     def __post_init__(self) -> None:
-        self.telling = Telling(self.session.id)
+        self.telling = Telling(self.session.id, files=bool(self.wanted.attached))
 
     @property
     def turn(self) -> Turn:
