@@ -271,9 +271,9 @@ async def local_servers() -> Sequence[Found]:
     return await servers.local_servers()
 
 
-async def offered_models(settings: Settings, name: str, environ: Mapping[str, str]) -> Sequence[str]:
-    """What a configured provider lists for its key. Raises: KeyRefused and the other refusals, ProviderDown."""
-    return await servers.offered_models(provider_config(name, settings.providers[name]), environ)
+async def offered_models(settings: Settings, name: str, key: str) -> Sequence[str]:
+    """What a configured provider lists for this key. Raises: KeyRefused and the other refusals, ProviderDown."""
+    return await servers.offered_models(provider_config(name, settings.providers[name]), {}, key)
 
 
 @dataclass(frozen=True, slots=True)

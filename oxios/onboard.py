@@ -1,8 +1,8 @@
 """Choosing a provider: from flags, from a terminal, or from what is there; tried, then written.
 
-Guarantees: nothing is written before the settings were checked and (but for --no-check) the model
-answered; no key is asked for, shown or stored; a provider of another address is not overwritten
-unless it was named; the same again leaves the file as it is. Every refusal says what to do.
+Guarantees: nothing is written before the settings were checked and (but for --no-check) the model answered, with one
+of the keys that a run would find; no key is asked for, shown or stored; a provider of another address is not
+overwritten unless it was named; the same again leaves the file as it is. Every refusal says what to do.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 import anyio
 
-from kernel.boot import local_servers, make_providers, offered_models, provider_config
+from kernel.boot import local_servers
+from kernel.engine.sources import numbered
 from kernel.errors import Conflict, Invalid, NotFound, OxiosError
-from kernel.ports.provider import Found, Message, ModelRequest
+from kernel.ports.provider import Found
 from kernel.settings import Settings, load_settings
 from kernel.settings.edit import set_value
 from kernel.settings.load import CONFIG_NAME, home_of
@@ -27,10 +29,8 @@ from kernel.settings.tree import ADDRESSES, KEY_VARIABLES
 from oxios.exits import Exit
 from oxios.frame import home_flag, overrides_of, say
 from oxios.local_models import shown
+from oxios.trial import check, offered
 
-CHECK_TOKENS: Final = 16
-"""Enough for every provider's own minimum."""
-CHECK_S: Final = 60.0
 _SHOWN: Final = 20
 _NAMES: Final = {"openai": "openai", "anthropic": "claude", "vendor": "vendor"}
 
@@ -60,42 +60,19 @@ def onboard(args: argparse.Namespace) -> int:
     choice = _choose(args)
     settings = load_settings(home=home, overrides=overrides_of(args))
     _keep_others(settings, choice)
+    choice = _with_version(settings, choice)
     choice = _with_model(args, settings, choice)
     tried = load_settings(home=home, overrides={**overrides_of(args), **choice.assignments()})
     if not args.no_check:
-        anyio.run(check, tried, choice)
-        say(f"{choice.name}/{choice.model} answers", args)
+        say(f"{choice.name}/{choice.model} answers{anyio.run(check, tried, choice.name, choice.model)}", args)
     written = [key for key, text in choice.assignments().items() if _differs(settings, key, text)]
     for key in written:
         set_value(home, key, choice.assignments()[key], os.environ)
     what = f"wrote {', '.join(written)} to" if written else "nothing to change in"
     say(f"{what} {home / CONFIG_NAME}", args)
     print(f"{choice.name}/{choice.model}")
-    say("try: oxios seed submit 'say hello in three languages'", args)
+    say("try: oxios run 'say hello in three languages'", args)
     return Exit.OK
-
-
-async def check(settings: Settings, choice: Choice) -> None:
-    """Ask for a few tokens. Raises: what the provider raised, saying that nothing was written."""
-    config = provider_config(choice.name, settings.providers[choice.name])
-    if config.key_env and not os.environ.get(config.key_env, "").strip():
-        raise Invalid(
-            f"the environment variable {config.key_env} is empty, so {choice.name} has no key; nothing was written",
-            remedy=f"export {config.key_env} with the key, name another with --key-env, or give --no-check",
-        )
-    provider = make_providers(settings)[choice.name]
-    request = ModelRequest(
-        choice.model, (Message("user", "Say ok."),), output_tokens_max=CHECK_TOKENS, deadline_s=CHECK_S
-    )
-    try:
-        async for _ in provider.stream(request):
-            pass
-    except OxiosError as error:
-        error.message = f"{error.message}; nothing was written"
-        error.remedy = f"{error.remedy}, or write it untried with --no-check" if error.remedy else "give --no-check"
-        raise
-    finally:
-        await provider.aclose()
 
 
 def _choose(args: argparse.Namespace) -> Choice:
@@ -109,7 +86,7 @@ def _choose(args: argparse.Namespace) -> Choice:
         if not sys.stdin.isatty():
             raise Invalid("there is no terminal to ask at", remedy="give --yes, or --provider KIND --model NAME")
         return _named(args, _ask_which(found))
-    ready = [one for one in _choices(found) if one.models or os.environ.get(KEY_VARIABLES.get(one.kind, ""))]
+    ready = [one for one in _choices(found) if one.models or _keyed(one.kind)]
     if not ready:
         raise NotFound(
             "no model server answers on this machine, and neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set",
@@ -123,6 +100,11 @@ def _choices(found: Sequence[Found]) -> list[Choice]:
     """Servers of this machine, then the makers that serve a model themselves."""
     local = [Choice("openai", one.name, one.base_url, models=one.models) for one in found]
     return [*local, *(Choice(kind, _NAMES[kind]) for kind in ("anthropic", "openai"))]
+
+
+def _keyed(kind: str) -> bool:
+    """Whether a variable that its maker names holds a key."""
+    return any(os.environ.get(name, "").strip() for name in numbered([KEY_VARIABLES[kind]]))
 
 
 def _named(args: argparse.Namespace, choice: Choice) -> Choice:
@@ -152,35 +134,40 @@ def _ask_which(found: Sequence[Found]) -> Choice:
 def _line(choice: Choice) -> str:
     if choice.base_url:
         return f"{choice.name} on this machine, at {choice.base_url}: {shown(choice.models)}"
-    variable = KEY_VARIABLES[choice.kind]
-    state = "is set" if os.environ.get(variable) else "is NOT set"
-    return f"{choice.kind} at {ADDRESSES[choice.kind]} ({variable} {state})"
+    state = "is set" if _keyed(choice.kind) else "is NOT set"
+    return f"{choice.kind} at {ADDRESSES[choice.kind]} ({KEY_VARIABLES[choice.kind]} {state})"
 
 
 def _with_model(args: argparse.Namespace, settings: Settings, choice: Choice) -> Choice:
     """The choice with a model. Raises: Invalid, with those that are offered, where it would be a guess."""
     if choice.model:
         return choice
-    models = list(choice.models) or anyio.run(_offered, settings, choice)
+    models, why = (list(choice.models), "") if choice.models else _offered(settings, choice)
     talking = [one for one in models if "embed" not in one.lower()]
     if args.yes and choice.models and talking:
         return replace(choice, model=talking[0])
     if not args.yes and sys.stdin.isatty() and talking:
         lines = [f"{number}. {one}" for number, one in enumerate(talking[:_SHOWN], start=1)]
         return replace(choice, model=talking[_pick(f"Which model of {choice.name}?", lines) - 1])
-    offers = f"it offers {', '.join(talking[:_SHOWN])}" if talking else "it lists none; see its documentation"
+    offers = f"it offers {', '.join(talking[:_SHOWN])}" if talking else why or "it lists none; see its documentation"
     raise Invalid(f"no model of {choice.name} was named", remedy=f"give --model; {offers}")
 
 
-async def _offered(settings: Settings, choice: Choice) -> list[str]:
-    """What it lists, or nothing where it cannot be asked: the check will say why."""
+def _offered(settings: Settings, choice: Choice) -> tuple[list[str], str]:
+    """What it lists; else why it cannot be asked."""
     said = {key: text for key, text in choice.assignments().items() if key != "model.default"}
-    tried = load_settings(home=settings.home, overrides=said)
     try:
-        return list(await offered_models(tried, choice.name, os.environ)) if choice.kind != "vendor" else []
+        return list(anyio.run(offered, load_settings(home=settings.home, overrides=said), choice.name)), ""
     except OxiosError as error:
-        say(f"its models cannot be listed: {error.explain()}")
-        return []
+        return [], f"its models cannot be listed: {error.explain()}"
+
+
+def _with_version(settings: Settings, choice: Choice) -> Choice:
+    """With `/v1` after an address that has no path, where that is where its models are listed: most servers have it."""
+    if choice.kind != "openai" or not choice.base_url or urlsplit(choice.base_url).path.strip("/"):
+        return choice
+    versioned = replace(choice, base_url=f"{choice.base_url.rstrip('/')}/v1")
+    return versioned if _offered(settings, versioned)[0] else choice
 
 
 def _keep_others(settings: Settings, choice: Choice) -> None:

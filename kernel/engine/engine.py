@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernel.clock import Clock
-from kernel.engine import keyring
 from kernel.engine.catalog import Catalog, ModelFacts
 from kernel.engine.health import BreakerReport, CooldownReport, Health
 from kernel.engine.keys import KeyRing
@@ -26,8 +25,7 @@ from kernel.engine.lanes import Lane, LaneLimits
 from kernel.engine.plan import Bounds, Plan, Try
 from kernel.engine.retry import Backoff
 from kernel.engine.routes import Phase, candidates
-from kernel.engine.sources import Sources, variables_of
-from kernel.engine.vault import Vault
+from kernel.engine.sources import sources_of, variables_of
 from kernel.errors import NotFound
 from kernel.ports.provider import Price, Provider, ProviderConfig
 from kernel.settings import Settings
@@ -179,13 +177,12 @@ class Engine:
         owned = {name: self._provider(name, one) for name, one in settings.providers.items() if name not in self._more}
         lanes = {name: self._lane(name, one, before) for name, one in settings.providers.items()}
         lanes |= {name: Lane(LaneLimits.of(ProviderSettings()), self._clock) for name in self._more.keys() - lanes}
-        sources = Sources(
-            self._environ, Vault(settings.home / "keys"), keyring.lookup if settings.routing.keyring else None
-        )
         wiring = _Wiring(
             settings,
             {**{name: one.provider for name, one in owned.items()}, **self._more},
-            KeyRing(settings.providers, sources, self.health.cooldowns, frozenset(self._more)),
+            KeyRing(
+                settings.providers, sources_of(settings, self._environ), self.health.cooldowns, frozenset(self._more)
+            ),
             Catalog(settings, self._clock.now_us),
             lanes,
         )

@@ -16,7 +16,9 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from kernel.engine import keyring
 from kernel.engine.vault import Vault
+from kernel.settings import Settings
 from kernel.settings.tree import ADDRESSES, ProviderSettings
 
 FALLBACK: Final = "LLM_API_KEY"
@@ -95,6 +97,12 @@ class Sources:
         if self.keyring is not None and (value := self.keyring(name)):
             return [Key(name, "keyring", value.strip())]
         return [Key(name, f"file#{number}", value) for number, value in enumerate(self.vault.values(name), 1)]
+
+
+def sources_of(settings: Settings, environ: Mapping[str, str]) -> Sources:
+    """Where these settings want keys to be looked for."""
+    wanted = keyring.lookup if settings.routing.keyring else None
+    return Sources(environ, Vault(settings.home / "keys"), wanted)
 
 
 def explicit(settings: ProviderSettings) -> tuple[str, ...]:

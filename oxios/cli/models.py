@@ -160,7 +160,8 @@ def _key_set(args: argparse.Namespace) -> int:
     settings = settings_for(args)
     if args.provider not in settings.providers:
         known = ", ".join(sorted(settings.providers))
-        raise NotFound(f"no provider {args.provider!r} is configured", remedy=f"configured are {known}")
+        remedy = f"configured are {known}; `oxios onboard --no-check` adds one before its key is there"
+        raise NotFound(f"no provider {args.provider!r} is configured", remedy=remedy)
     value = checked(_typed(args.provider))
     if args.keyring:
         keyring.store(args.provider, value)
@@ -183,20 +184,17 @@ def _typed(provider: str) -> str:
 
 
 def _key_list(args: argparse.Namespace) -> int:
-    from kernel.engine import keyring  # noqa: PLC0415 -- as in _list
-    from kernel.engine.sources import Sources  # noqa: PLC0415 -- as above
-    from kernel.engine.vault import Vault  # noqa: PLC0415 -- as above
+    from kernel.engine.sources import sources_of  # noqa: PLC0415 -- as in _list
 
     settings = settings_for(args)
-    vault = Vault(settings.home / "keys")
-    sources = Sources(os.environ, vault, keyring.lookup if settings.routing.keyring else None)
+    sources = sources_of(settings, os.environ)
     found = {name: sources.find(name, one) for name, one in settings.providers.items()}
     if args.json:
         rows = [
             {"provider": name, "keys": [key.source for key in one.keys], "missing": one.missing}
             for name, one in found.items()
         ]
-        print(json.dumps({"providers": rows, "kept": dict(vault.counts())}, ensure_ascii=False))
+        print(json.dumps({"providers": rows, "kept": dict(sources.vault.counts())}, ensure_ascii=False))
         return Exit.OK
     for name, one in found.items():
         missing = f"none: {', '.join(one.missing)} is not set"

@@ -14,6 +14,7 @@ import pytest
 
 import oxios.onboard
 from kernel.adapters.providers.discover import local_servers, offered_models
+from kernel.engine.vault import Vault
 from kernel.errors import ProviderDown
 from kernel.ports.provider import Found, KeyRefused, ProviderConfig
 from kernel.settings import load_settings
@@ -157,6 +158,42 @@ def test_a_missing_model_is_answered_with_those_on_offer(home: Path, capsys: pyt
     with serving(models=("talk-1", "talk-2")) as server:
         assert onboard(home, "--base-url", server.url) != 0
     assert "talk-1, talk-2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
+def test_an_address_is_taken_as_people_write_it(home: Path, end: str) -> None:
+    """With or without its version, a slash, or the whole endpoint: what was tried is what is written and asked."""
+    with serving(Answer("ok")) as server:
+        base = server.url.removesuffix("/v1")
+        assert onboard(home, "--base-url", f"{base}{end}", "--model", "talk-1") == 0
+        assert server.requests[0].path == "/v1/chat/completions"
+    assert load_settings(home=home, env={}).providers["local"].base_url.startswith(f"{base}/v1")
+
+
+@pytest.mark.parametrize(
+    ("keys", "source"),
+    [
+        ({"LLM_API_KEY": "good"}, "env:LLM_API_KEY"),
+        ({"MINE_API_KEY_1": "bad", "MINE_API_KEY_2": "good"}, "env:MINE_API_KEY_2"),
+        (("bad", "good"), "file#2"),
+    ],
+)
+def test_a_provider_is_tried_with_the_keys_that_a_run_would_find(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    keys: dict[str, str] | tuple[str, ...], source: str,
+) -> None:  # fmt: skip
+    """In their order, the next where one is refused; the one that works is named by its source alone."""
+    for name, value in keys.items() if isinstance(keys, dict) else ():
+        monkeypatch.setenv(name, value)
+    for value in keys if isinstance(keys, tuple) else ():
+        Vault(home / "keys").add("mine", value)
+    refused = Fault(401, '{"error":{"message":"no"}}')
+    with serving() as server:
+        server.respond = lambda asked: Answer("ok") if asked.headers["Authorization"].endswith("good") else refused
+        assert onboard(home, "--base-url", server.url, "--name", "mine", "--model", "talk-1") == 0
+    told = capsys.readouterr()
+    assert f"mine/talk-1 answers, with the key {source}" in told.err
+    assert "good" not in told.err + told.out + written(home)
 
 
 class Typed(io.StringIO):

@@ -17,6 +17,7 @@ import anyio
 from kernel.adapters.providers.anthropic import KIND as ANTHROPIC
 from kernel.adapters.providers.anthropic import VERSION
 from kernel.adapters.providers.client import key_of
+from kernel.adapters.providers.network import faults, unreachable
 from kernel.adapters.providers.refusal import Asked, refusal
 from kernel.errors import ProviderDown
 from kernel.ports.provider import Found, ProviderConfig
@@ -49,19 +50,19 @@ async def local_servers(places: Mapping[int, str] = PLACES) -> list[Found]:
     return [found[port] for port in places if port in found]
 
 
-async def offered_models(config: ProviderConfig, environ: Mapping[str, str]) -> Sequence[str]:
-    """The models that a configured provider lists for its key; none where it lists none.
+async def offered_models(config: ProviderConfig, environ: Mapping[str, str], given: str | None = None) -> Sequence[str]:
+    """The models that a configured provider lists for its key, or the one `given`; none where it lists none.
 
     Raises: KeyRefused and the other refusals; ProviderDown, where it does not answer.
     """
-    key = key_of(config, environ)
+    key = key_of(config, environ, given)
     own = {"anthropic-version": VERSION, "x-api-key": key} if key else {"anthropic-version": VERSION}
     base = config.base_url.rstrip("/")
     if config.kind == ANTHROPIC:
         base, headers = f"{base.removesuffix('/v1')}/v1", own
     else:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-    asked = Asked(config.name, f"{base}/models", config.model, config.key_env)
+    asked = Asked(config.name, f"{base}/models", config.model, config.key_env, bool(key))
     try:
         with anyio.fail_after(config.waits.connect_s):
             async with _session() as session:
@@ -75,8 +76,6 @@ async def _models(
     session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], asked: Asked | None = None
 ) -> tuple[str, ...] | None:
     """The ids of the list at `url`; None where there is no such list. With `asked`, failures are raised."""
-    import aiohttp  # noqa: PLC0415 -- 60 ms that a run without a network does not spend
-
     try:
         async with session.get(f"{url}/models", headers=headers, allow_redirects=False) as response:
             body = await response.content.read(LIST_BYTES_MAX)
@@ -84,11 +83,10 @@ async def _models(
                 if asked is not None:
                     raise refusal(asked, response.status, body, response.headers)
                 return None
-    except (aiohttp.ClientError, ConnectionError) as error:
+    except faults().lost as error:
         if asked is None:
             return None
-        said = f"{asked.provider} cannot be reached at {url}: {error}"
-        raise ProviderDown(said, remedy="check base_url and the network", kind="network") from error
+        raise unreachable(asked.provider, url, error) from error
     return _ids(body)
 
 
@@ -106,7 +104,7 @@ def _ids(body: bytes) -> tuple[str, ...] | None:
 
 
 def _session() -> aiohttp.ClientSession:
-    import aiohttp  # noqa: PLC0415 -- as above
+    import aiohttp  # noqa: PLC0415 -- 60 ms that a run without a network does not spend
 
     return aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(), headers={"Accept": "application/json", "User-Agent": "oxios"}
