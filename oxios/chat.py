@@ -162,12 +162,11 @@ class Chat(Chatting):
 
     async def later(self, message: str) -> None:
         """Send it when the turn under way has ended; at once where none is. Raises: QueueFull."""
-        if not message and self.busy:
-            say("\n".join(self._queue) or "nothing waits")
+        if not message and (self.busy or not self._queue):
+            say("\n".join(self._queue) or "nothing waits; /next MESSAGE sends one when the turn has ended")
         elif not self.busy:
             self._queue.extend([message] if message else [])
-            if self._queue:
-                await self._begin(self._queue.popleft())
+            await self._begin(self._queue.popleft())
         elif len(self._queue) >= QUEUED_MAX:
             raise QueueFull(f"{QUEUED_MAX} messages wait already", remedy="wait for the turn, or /stop it")
         else:
@@ -192,8 +191,9 @@ class Chat(Chatting):
 
     async def _take(self, line: str) -> None:
         if self._asking is not None:
+            asking, self._asking = self._asking, None
             self._answer = line
-            self._asking.set()
+            asking.set()
             return
         try:
             if line.startswith("/"):
@@ -203,7 +203,7 @@ class Chat(Chatting):
         except JournalDown:
             raise
         except OxiosError as error:
-            say(f"error: {error.message}" + (f"\ntry: {error.remedy}" if error.remedy else ""))
+            _say_error(error)
 
     async def _begin(self, message: str | None) -> None:
         if message is None:
@@ -230,7 +230,7 @@ class Chat(Chatting):
         except JournalDown:
             raise
         except OxiosError as error:
-            say(f"error: {error.explain()}")
+            _say_error(error)
         finally:
             self._turn, self._asking = None, None
             self._turn_ended.set()
@@ -268,10 +268,9 @@ class Chat(Chatting):
 
     async def _next_answer(self) -> str | None:
         """The next line, for whoever asks within a turn."""
-        self._asking = anyio.Event()
+        self._asking = asking = anyio.Event()
         self._prompt()
-        await self._asking.wait()
-        self._asking = None
+        await asking.wait()
         return self._answer
 
     def _prompt(self) -> None:
@@ -295,3 +294,7 @@ class Chat(Chatting):
                 else:
                     await self.stop()
                     self._prompt()
+
+
+def _say_error(error: OxiosError) -> None:
+    say(f"error: {error.message}" + (f"\ntry: {error.remedy}" if error.remedy else ""))

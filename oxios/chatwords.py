@@ -91,6 +91,7 @@ async def _switch(chat: Chatting, rest: str) -> None:
 
 async def _rename(chat: Chatting, rest: str) -> None:
     await chat.desk.rename(chat.session, rest)
+    say(f"named {chat.session.name}" if chat.session.name else "it has no name any more")
 
 
 async def _pin(chat: Chatting, _rest: str) -> None:

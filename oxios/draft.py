@@ -20,9 +20,10 @@ from ouroboros.crystallize import editable, edited, shown
 from ouroboros.seed import SeedSpec
 from oxios.frame import say
 from oxios.keyboard import Lines
-from oxios.paint import harmless
+from oxios.paint import harmless, one_line
 from oxios.seat import current
 
+_SHOWN_CHARS = 40
 _YES = frozenset({"", "y", "yes"})
 _NO = frozenset({"n", "no", "q"})
 _EDIT = frozenset({"e", "edit"})
@@ -36,8 +37,8 @@ class TerminalPerson:
     next_line: Callable[[], Awaitable[str | None]]
 
     async def confirm(self, draft: SeedSpec) -> SeedSpec | None:
+        say(harmless(shown(draft)))
         while True:
-            say(harmless(shown(draft)))
             say("carry this out? [Y]es / [n]o / [e]dit")
             said = await self.next_line()
             word = (said if said is not None else "n").strip().lower()
@@ -47,6 +48,9 @@ class TerminalPerson:
                 return None
             if word in _EDIT:
                 draft = await self._edited(draft)
+                say(harmless(shown(draft)))
+            else:
+                say(f"{one_line(word, _SHOWN_CHARS)!r} is none of them: answer y, n or e")
 
     async def _edited(self, draft: SeedSpec) -> SeedSpec:
         """The draft as the editor left it; unchanged where that is no draft."""

@@ -23,10 +23,14 @@ _MARKS: Final[dict[str, Piece]] = {"passed": ("✓", "good"), "failed": ("✗", 
 
 
 class LiveView:
-    """Paints one run. Give it every entry of the run's stream, in order."""
+    """Paints one run. Give it every entry of the run's stream, in order.
 
-    def __init__(self, paint: Paint) -> None:
+    With `heard`, what the agent says beside its calls is shown by others, as it comes.
+    """
+
+    def __init__(self, paint: Paint, *, heard: bool = False) -> None:
         self._paint = paint
+        self._heard = heard
         self._targets: dict[str, str] = {}
         self._round = 0
         self._kinds: dict[str, Callable[[JsonObject], None]] = {
@@ -99,7 +103,7 @@ class LiveView:
             (f"  {self._round:>2} ", "strong"), (f"{_text(payload, 'model')}: {made}", ""), (_cost(payload), "dim")
         )
         text = _text(payload, "text")
-        if calls and text:
+        if calls and text and not self._heard:
             self._line(("     ", ""), (text, "dim"))
 
     def _model_failed(self, payload: JsonObject) -> None:

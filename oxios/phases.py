@@ -28,10 +28,11 @@ _MODELS: Final = frozenset({"model.failed", "model.fallback", "model.waiting"})
 
 
 class PhaseView:
-    """Paints the phases of one session, and the runs that it starts."""
+    """Paints the phases of one session, and the runs that it starts; `heard` as for `LiveView`."""
 
-    def __init__(self, paint: Paint, session: str) -> None:
+    def __init__(self, paint: Paint, session: str, *, heard: bool = False) -> None:
         self._paint = paint
+        self._heard = heard
         self._session = session
         self._runs: dict[str, LiveView] = {}
         self._models = LiveView(paint)
@@ -42,13 +43,13 @@ class PhaseView:
             if entry.stream == self._session:
                 self._own(entry)
             elif entry.kind == "run.started" and (entry.payload or {}).get("account") == self._session:
-                self._runs[entry.stream] = LiveView(self._paint)
+                self._runs[entry.stream] = LiveView(self._paint, heard=self._heard)
             if entry.stream in self._runs and entry.stream != SYSTEM_STREAM:
                 self._runs[entry.stream].entry(entry)
 
     def follow(self, run: str) -> None:
         """Show a run that was started in an earlier life."""
-        self._runs.setdefault(run, LiveView(self._paint))
+        self._runs.setdefault(run, LiveView(self._paint, heard=self._heard))
 
     def shows(self, run: str) -> bool:
         return run in self._runs

@@ -130,7 +130,7 @@ class TerminalAsker:
             if left_s <= 0:
                 console.print("\n[dim]no answer in time: denied[/dim]")
                 return Answer("deny", "nobody answered in time")
-            self.stderr.write(f"\r\x1b[K{_menu(offered)}  ({left_s:.0f} s left) ")
+            self.stderr.write(f"\r\x1b[K{_menu(offered, left_s, console.width)}")
             self.stderr.flush()
             key = keys.key(min(_TICK_S, left_s))
             if key is None:
@@ -276,9 +276,11 @@ def _offered(question: Question) -> tuple[Choice, ...]:
     return ("once", "run", "always", "deny") if question.keys else ("once", "deny")
 
 
-def _menu(offered: tuple[Choice, ...]) -> str:
+def _menu(offered: tuple[Choice, ...], left_s: float, columns: int) -> str:
+    """One line, on a narrow terminal too: it is written over itself."""
     names = {"once": "[o]nce", "run": "this [r]un", "always": "[a]lways", "deny": "[d]eny"}
-    return "  ".join(names[choice] for choice in offered)
+    whole = f"{'  '.join(names[choice] for choice in offered)}  ({left_s:.0f} s left) "
+    return whole if len(whole) < columns else f"{' '.join(f'[{choice[0]}]' for choice in offered)} ({left_s:.0f} s) "
 
 
 def _choice(key: str, offered: tuple[Choice, ...]) -> Choice | None:

@@ -30,12 +30,12 @@ class Talk:
         self._open = False
         """A line of streamed text has no end yet."""
         self._streamed = ""
-        self.view = PhaseView(self._painted, "")
+        self.view = PhaseView(self._painted, "", heard=self._streams)
         self._ahead = Ahead(RunId(""))
 
     def enter(self, session: RunId) -> None:
         """Show this session from now on."""
-        self.view = PhaseView(self._painted, session)
+        self.view = PhaseView(self._painted, session, heard=self._streams)
         self._ahead = Ahead(session)
 
     def hear(self, entries: tuple[Entry, ...]) -> None:

@@ -46,11 +46,10 @@ class Session:
 
     def end(self) -> tuple[int, str]:
         """The exit code and stdout, once it has ended; what it showed to the last is in `shown`."""
-        assert self.process.stdout is not None
         ends_s = time.monotonic() + SEE_S
         while self._read(ends_s - time.monotonic()):
             continue
-        out = self.process.stdout.read()
+        out = self.process.stdout.read() if self.process.stdout is not None else ""
         return self.process.wait(SEE_S), out
 
     def _read(self, wait_s: float) -> bool:
@@ -66,12 +65,13 @@ class Session:
 
 
 @contextmanager
-def in_terminal(words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Generator[Session]:
-    """`oxios WORDS` in a terminal; killed where the block leaves it running."""
+def in_terminal(words: Sequence[str], *, cwd: Path, env: Mapping[str, str], whole: bool = False) -> Generator[Session]:
+    """`oxios WORDS` in a terminal; killed where the block leaves it running. `whole`: stdout is the terminal, too."""
     outer, inner = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "oxios", *words],
-        cwd=cwd, env=dict(env), stdin=inner, stdout=subprocess.PIPE, stderr=inner, text=True, start_new_session=True,
+        cwd=cwd, env=dict(env), stdin=inner, stdout=inner if whole else subprocess.PIPE, stderr=inner,
+        text=True, start_new_session=True,
     )  # fmt: skip
     os.close(inner)
     try:

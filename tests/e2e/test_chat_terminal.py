@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from kernel.testing.model_server import Answer, ModelServer, Reaction, Scene, ScriptedCall, model_server
+from kernel.testing.model_server import Answer, ModelServer, Reaction, Scene, ScriptedCall, in_pieces, model_server
 from tests.cycle_world import SUBSTANTIAL, TRIVIAL
 from tests.e2e.place import Place
 from tests.e2e.terminal import in_terminal
@@ -146,6 +147,9 @@ def test_a_draft_is_shown_edited_and_carried_out(place: Place) -> None:
             chat.type("make a greeting\n")
             chat.see("1. file contains: a.txt :: hello")
             chat.see_last(PROMPT)
+            chat.type("perhaps\n")
+            chat.see("answer y, n or e")
+            chat.see_last(PROMPT)
             chat.type("e\n")
             chat.see("Goal: b.txt says hello.")
             chat.see_last(PROMPT)
@@ -155,6 +159,7 @@ def test_a_draft_is_shown_edited_and_carried_out(place: Place) -> None:
             chat.type("/exit\n")
             code, out = chat.end()
         assert (code, out) == (0, "Done.\n"), chat.shown
+        assert not re.search(r"\n> [^\r\n]*Goal", chat.shown), "a prompt stands only where somebody is asked"
         assert "b.txt says hello." in server.requests[2].body["messages"][0]["content"]
 
 
@@ -186,6 +191,27 @@ def test_run_asks_about_a_draft_in_a_terminal(place: Place) -> None:
             run.type("n\n")
             code, out = run.end()
         assert (code, out) == (6, "Not carried out.\n"), run.shown
+
+
+def test_what_is_said_is_shown_once_and_as_it_comes(place: Place) -> None:
+    """In a terminal: a conversation's reply before its JSON ends, and what an agent says beside its calls."""
+    reply = Scene(_json({"kind": "conversation", "reply": "Hello there."}), cut=in_pieces(100), then="hang")
+    write = Answer("I write it.", calls=(ScriptedCall("write", json.dumps({"path": "b.txt", "content": "hello"})),))
+    with _served(place, [reply, _json(TRIVIAL), write, Answer(text="It is done.")]):
+        with in_terminal(["chat"], cwd=place.work, env=place.env, whole=True) as chat:
+            chat.see_last(PROMPT)
+            chat.type("hi\n")
+            chat.see("Hello there.")
+            chat.stop(signal.SIGINT)
+            chat.see("stopped")
+            chat.see_last(PROMPT)
+            chat.type("do it\n")
+            chat.see("run finished")
+            chat.see_last(PROMPT)
+            chat.type("/exit\n")
+            code, _ = chat.end()
+        assert code == 0, chat.shown
+        assert [chat.shown.count(text) for text in ("Hello there.", "I write it.", "It is done.")] == [1, 1, 1]
 
 
 def test_replies_stream_as_they_come_and_are_shown_once(place: Place) -> None:

@@ -105,6 +105,18 @@ def test_a_key_answers(terminal: Terminal, typed: str, answer: Answer) -> None:
     assert approve(terminal, typing) == answer
 
 
+def test_the_choices_stay_on_their_line_in_a_narrow_terminal(terminal: Terminal) -> None:
+    """The line is written over itself each second: it is shorter than the terminal is wide."""
+    termios.tcsetwinsize(terminal.outer, (20, 40))
+
+    async def typing() -> None:
+        await terminal.see("[d] (")
+        terminal.type("o")
+
+    assert approve(terminal, typing) == Answer("once")
+    assert max(map(len, terminal.shown.rpartition("\r\x1b[K")[2].splitlines())) < 40
+
+
 def test_the_question_shows_what_it_is_about(terminal: Terminal) -> None:
     """Target, why, what it enables, whether it can be undone, the keys and the time left are all there."""
 
