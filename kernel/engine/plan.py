@@ -348,7 +348,7 @@ class Plan:
         reason = f"no model can answer now: {self._notes.text(self.models)}"
         after_s = max(0.0, min(waits) - now_s) if waits else None
         remedy = "resume the run to go on" + (f" (not before {after_s:.0f} s have passed)" if after_s else "")
-        if isinstance(cause, OxiosError) and cause.remedy and not RULES[kind].passes:
+        if isinstance(cause, OxiosError) and cause.remedy not in reason and not RULES[kind].passes:
             remedy = f"{cause.remedy}; then {remedy}"
         return GiveUp(reason, remedy, resumable, after_s, cause, kind)
 

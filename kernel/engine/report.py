@@ -37,8 +37,7 @@ def fact_fields(one: ModelFacts) -> dict[str, Any]:
 def stats_fields(stats: RoutingStats, settings: Settings, catalog: Catalog, now_us: int) -> dict[str, Any]:
     """Everything the statistics say, as plain data."""
     alone = stats.alone(dict.fromkeys((*stats.models, *configured(settings))), catalog.price_of)
-    paid = {model: micro for model, micro in alone.items() if model in stats.models and stats.models[model].replies}
-    best = next(iter(paid), "")
+    best = stats.best(alone)
     return {
         "models": [
             {
@@ -49,6 +48,7 @@ def stats_fields(stats: RoutingStats, settings: Settings, catalog: Catalog, now_
                 "failures": dict(sorted(one.failures.items())),
                 "tokens": {"in": one.input_tokens, "out": one.output_tokens, "cached": one.cached_tokens},
                 "micro_usd": one.cost_micro_usd,
+                "assumed_micro_usd": one.assumed_micro_usd,
                 "ms_p50": one.latency_ms(50),
                 "ms_p95": one.latency_ms(95),
                 "alone_micro_usd": alone.get(one.model),
@@ -56,8 +56,9 @@ def stats_fields(stats: RoutingStats, settings: Settings, catalog: Catalog, now_
             for one in stats.models.values()
         ],
         "micro_usd": stats.cost_micro_usd,
+        "assumed_micro_usd": stats.assumed_micro_usd,
         "alone_micro_usd": dict(alone),
-        "best_single": {"model": best, "micro_usd": paid[best]} if best else None,
+        "best_single": {"model": best, "micro_usd": alone[best]} if best else None,
         "fallbacks": [asdict(event) for event in stats.fallbacks],
         "breakers": [
             {"model": model, "key": key, "state": state, "failures": failures}

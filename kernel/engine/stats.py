@@ -67,6 +67,8 @@ class ModelStats:
     output_tokens: int = 0
     cached_tokens: int = 0
     cost_micro_usd: int = 0
+    assumed_micro_usd: int = 0
+    """The part of the cost that nobody reported: the most that those requests can have cost."""
     answered_as: str = ""
     """What the provider called it in the newest reply, where that is another name."""
     answered_ms: array[int] = field(default_factory=lambda: array("q"))
@@ -122,6 +124,16 @@ class RoutingStats:
     def cost_micro_usd(self) -> int:
         return sum(one.cost_micro_usd for one in self.models.values())
 
+    @property
+    def assumed_micro_usd(self) -> int:
+        return sum(one.assumed_micro_usd for one in self.models.values())
+
+    def best(self, alone: Mapping[str, int]) -> str:
+        """The cheapest of `alone` that has answered; of equals, the one that failed least. Empty without one."""
+        answered = [one for one in self.models.values() if one.replies and one.model in alone]
+        ranked = sorted(answered, key=lambda one: (alone[one.model], one.failures.total() / one.calls, one.model))
+        return ranked[0].model if ranked else ""
+
     def _apply(self, entry: Entry, payload: JsonObject) -> None:
         match entry.kind:
             case "model.reply":
@@ -148,6 +160,8 @@ class RoutingStats:
         one.output_tokens += counted[1]
         one.cached_tokens += counted[2]
         one.cost_micro_usd += _amount(payload, "micro_usd")
+        if not sum(counted):
+            one.assumed_micro_usd += _amount(payload, "micro_usd")
         one.answered_ms.append(_amount(payload, "ms"))
         if len(self._used) >= REPLIES_KEPT * _FIELDS:
             del self._used[: len(self._used) // 2]
@@ -159,6 +173,7 @@ class RoutingStats:
         kind = failure_class(payload)
         one.failures[kind] += 1
         one.cost_micro_usd += _amount(payload, "micro_usd")
+        one.assumed_micro_usd += _amount(payload, "micro_usd")
         at = (one.model, _text(payload, "key"))
         match RULES[kind].breaker:
             case "failure":

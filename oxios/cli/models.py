@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from oxios.exits import Exit
@@ -15,21 +16,26 @@ from oxios.frame import say, settings_for
 
 if TYPE_CHECKING:
     from kernel.engine.catalog import ModelFacts
+    from kernel.settings import Settings
 
 NAME = "models"
 HELP = "list models, with context and price; how they served; and their keys"
+_FALLBACKS_SHOWN = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="the models that the settings name, or all that the catalog has")
-    listing.add_argument("--provider", metavar="P", default="", help="every model the catalog has of this provider")
+    listing.add_argument(
+        "--provider", metavar="P", default="", help="every model of this provider: the catalog's, else its own list"
+    )
     listing.add_argument("--json", action="store_true", help="one JSON object on stdout")
     listing.set_defaults(action=_list)
     stats = actions.add_parser(
         "stats",
         help="calls, failures, cost, time, fallbacks and breakers, from the journal",
-        description="Count the model requests in the journal. It only reads, so a running kernel is not disturbed.",
+        description="Count the model requests in the journal. It only reads, so a running kernel is not disturbed. "
+        "`alone $` is what all replies together would have cost, had this model given them.",
     )
     stats.add_argument("--json", action="store_true", help="one JSON object on stdout")
     stats.set_defaults(action=_stats)
@@ -69,7 +75,8 @@ def _list(args: argparse.Namespace) -> int:
     catalog = Catalog(settings, SystemClock().now_us)
     names = [one for one in configured(settings) if not args.provider or one.startswith(f"{args.provider}/")]
     if args.provider:
-        names = list(dict.fromkeys((*names, *catalog.models_of(args.provider))))
+        more = catalog.models_of(args.provider) or _offered(settings, args.provider)
+        names = list(dict.fromkeys((*names, *more)))
     facts = [catalog.facts(name) for name in names]
     edition = catalog.edition()
     if args.json:
@@ -84,6 +91,22 @@ def _list(args: argparse.Namespace) -> int:
     )
     say(f"catalog: {DISTRIBUTION} {edition.version}, its newest price of {edition.newest}", args)
     return Exit.OK
+
+
+def _offered(settings: Settings, provider: str) -> list[str]:
+    """What a provider that the catalog does not know lists itself; why it cannot be asked is said."""
+    import anyio  # noqa: PLC0415 -- as in _list
+
+    from kernel.errors import OxiosError  # noqa: PLC0415 -- as in _list
+    from oxios.trial import offered  # noqa: PLC0415 -- as in _list
+
+    if not settings.providers[provider].base_url:
+        return []
+    try:
+        return [f"{provider}/{name}" for name in anyio.run(offered, settings, provider)]
+    except OxiosError as error:
+        say(f"the models of {provider} cannot be listed: {error.explain()}")
+        return []
 
 
 def _fact_row(one: ModelFacts) -> tuple[str, ...]:
@@ -127,12 +150,18 @@ def _print_stats(shown: Mapping[str, Any]) -> None:
         ("model", "calls", "failed", "tokens in", "out", "cached", "cost $", "p50 ms", "p95 ms", "alone $"),
         [_stats_row(one) for one in shown["models"]],
     )
-    print(f"cost: {_usd(shown['micro_usd'])} $")
+    assumed = shown["assumed_micro_usd"]
+    told = f", of which {_usd(assumed)} $ at most: nobody reported what those requests used" if assumed else ""
+    print(f"cost: {_usd(shown['micro_usd'])} ${told}")
     best = shown["best_single"]
     if best:
         print(f"the best single model: {best['model']}, which would have cost {_usd(best['micro_usd'])} $")
-    for one in shown["fallbacks"]:
-        print(f"fallback: {one['run']}: {one['from_model']} → {one['to_model']}: {one['reason']}")
+    fallbacks = shown["fallbacks"]
+    for one in fallbacks[-_FALLBACKS_SHOWN:]:
+        when = datetime.fromtimestamp(one["time_us"] / 1_000_000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        print(f"fallback: {one['run']}: {one['from_model']} → {one['to_model']}: {one['reason']} ({when})")
+    if len(fallbacks) > _FALLBACKS_SHOWN:
+        print(f"fallbacks before these: {len(fallbacks) - _FALLBACKS_SHOWN}; --json has them")
     for one in shown["breakers"]:
         print(f"breaker: {one['model']} {one['key']}: {one['state']}, {one['failures']} failures in a row")
 

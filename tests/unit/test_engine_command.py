@@ -9,6 +9,7 @@ import types
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import pytest
 
 from kernel.boot import make_store
@@ -17,6 +18,8 @@ from kernel.ids import Principal
 from kernel.journal.entry import Draft
 from kernel.journal.log import open_journal
 from kernel.settings import load_settings
+from kernel.settings.edit import set_value
+from kernel.testing.model_server import model_server
 from oxios.__main__ import main
 
 SECRET = "sk-" + "a1b2c3d4e5f6"
@@ -72,6 +75,19 @@ def test_the_list_of_a_provider_is_the_catalogs(capsys: pytest.CaptureFixture[st
     assert "local, openai" in capsys.readouterr().err
 
 
+def test_the_list_of_a_server_is_its_own(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A provider that the catalog does not know is asked; one that does not answer is said to be so."""
+    with (
+        anyio.from_thread.start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(model_server()) as server,
+    ):
+        set_value(home, "providers.mine.base_url", server.url, {})
+        assert main(["models", "list", "--provider", "mine"]) == 0
+        assert "mine/scripted-1" in capsys.readouterr().out
+    assert main(["models", "list", "--provider", "mine"]) == 0
+    assert "cannot be reached" in capsys.readouterr().err
+
+
 def test_statistics_are_counted_from_the_journal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Calls, failures, cost, what the best model alone would have cost, fallbacks and breakers."""
     agent = Principal("agent:r1")
@@ -98,7 +114,8 @@ def test_statistics_are_counted_from_the_journal(home: Path, capsys: pytest.Capt
     assert main(["models", "stats"]) == 0
     text = capsys.readouterr().out
     assert "the best single model: openai/gpt-4o, which would have cost 2.5 $" in text
-    assert "fallback: r1: local/llama → openai/gpt-4o: server: 500" in text
+    assert "fallback: r1: local/llama → openai/gpt-4o: server: 500 (20" in text
+    assert "at most" not in text
     assert "breaker: local/llama env:K: open, 5 failures in a row" in text
 
 

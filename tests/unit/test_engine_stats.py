@@ -98,6 +98,22 @@ def test_what_one_model_alone_would_have_cost() -> None:
     assert list(alone) == ["b/m", "a/m", "c/m"]
 
 
+def test_what_nobody_reported_is_told_apart() -> None:
+    """Money for a reply without counts, and for a failure, is what it can have cost at most."""
+    lost = {"model": "a/m", "class": "network", "micro_usd": 30}
+    silent = reply(usage={"in": 0, "out": 0, "cached": 0}, micro_usd=5)
+    stats = fold(reply(), silent, entry("model.failed", lost))
+    assert (stats.cost_micro_usd, stats.assumed_micro_usd) == (42, 35)
+
+
+def test_of_equals_the_best_model_is_the_one_that_failed_least() -> None:
+    """Cheapest first; one that never answered is none."""
+    stats = fold(failed("server"), reply(), reply("b/m"), failed("server", "c/m"))
+    assert stats.best({"a/m": 5, "b/m": 5, "c/m": 0}) == "b/m"
+    assert stats.best({"a/m": 4, "b/m": 5}) == "a/m"
+    assert stats.best({}) == ""
+
+
 def test_breakers_are_those_of_the_process() -> None:
     """Five server failures in a row open one, an answer closes it, a boot forgets all; a wrong key opens none."""
     five = [failed("server", at_s=number) for number in range(5)]

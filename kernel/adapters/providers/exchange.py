@@ -180,7 +180,7 @@ class Exchange:
                 return b""
             if self._watch.late:
                 raise self._late(f"was silent for {limit_s:g} s") from error
-            raise self._down(f"dropped the connection: {_reason(error)}", "network") from error
+            raise self._down(f"dropped the connection: {_reason(error.__cause__ or error)}", "network") from error
         self._received += len(chunk)
         if self._received > REPLY_BYTES_MAX:
             raise self._down(f"sent a reply of more than {REPLY_BYTES_MAX} bytes", "malformed")
@@ -264,9 +264,10 @@ class _Watch:
             self._response.close()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     said = getattr(error, "message", "")
-    return " ".join(said.split()) if said and isinstance(said, str) else str(error) or type(error).__name__
+    words = said if said and isinstance(said, str) else str(error) or type(error).__name__
+    return " ".join(words.split()).rstrip(".")
 
 
 async def _one_after_another(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
