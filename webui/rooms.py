@@ -32,6 +32,7 @@ from webui.record import of_session
 from webui.stream import Asked, Frame, Hub, Lagged, everything
 from webui.templates import Views
 from webui.transcript import Transcript
+from webui.underway import Underway
 from webui.viewer import Viewer
 
 TURNS_SHOWN: Final = 20
@@ -53,6 +54,7 @@ class Room:
         self._seen = seen
         self._rooms = rooms
         self._ahead = ""
+        self._underway = Underway()
         self.loaded = anyio.Event()
 
     @property
@@ -66,8 +68,12 @@ class Room:
         try:
             with rooms.talks.watching(self.id, self._state_changed):
                 async with rooms.hub.following(everything, (self.id,)) as follower:
+                    # With no wait since then: what is said from here on comes to the follower.
+                    heard, known = rooms.hub.underway, rooms.hub.account
+                    self._underway.take_over(heard, [run for run in heard.runs() if known(run) == self.id])
                     loaded = await of_session(rooms.kernel.journal, self.id, turns=TURNS_SHOWN)
                     self.page = loaded.page
+                    self._underway.take_over(heard, [run for run in loaded.runs if known(run) != self.id])
                     rooms.hub.watch_too(follower, loaded.runs)
                     self.drawing.names.update(loaded.names)
                     self.loaded.set()
@@ -92,7 +98,10 @@ class Room:
         self.viewers.add(viewer)
         missed = self.page.since(after)
         if missed:
-            viewer.put(sse.encode("item", self.drawing.draw(missed), self.page.seq))
+            viewer.put(sse.encode("item", self._drawn(missed), self.page.seq))
+        saying = [item for item in self.page.items.values() if item.seq <= after and self._is_saying(item)]
+        if saying:
+            viewer.put(sse.encode("item", self._drawn(saying)))
         viewer.put(self._state())
         try:
             yield viewer
@@ -119,6 +128,8 @@ class Room:
         changed.clear()
 
     def _other(self, frame: Frame) -> None:
+        if isinstance(frame, (LiveText, LiveReasoning, LiveProgress)):
+            self._underway.hear(frame)
         match frame:
             case Entry():
                 self._entry(frame)
@@ -151,6 +162,7 @@ class Room:
     def _entry(self, entry: Entry) -> list[Item]:
         if entry.stream == self.id and self._seen.session is not self._rooms.talks.session(self.id):
             self._seen.session.apply_entry(entry)
+        self._underway.settle(entry)
         if entry.seq <= self.page.seq:
             return []
         turn = self.page.turn
@@ -162,7 +174,26 @@ class Room:
     def _show(self, items: Iterable[Item], seq: int | None = None) -> None:
         shown = list(items)
         if shown and self.viewers:
-            self._send(sse.encode("item", self.drawing.draw(shown), seq))
+            self._send(sse.encode("item", self._drawn(shown), seq))
+
+    def _drawn(self, items: Iterable[Item]) -> str:
+        """Elements with what was said ahead of their entries."""
+        shown = list(items)
+        for item in shown:
+            self._is_saying(item)
+        return self.drawing.draw(shown)
+
+    def _is_saying(self, item: Item) -> bool:
+        """Whether something was said for it ahead of its entry, which it then has."""
+        match item:
+            case StepItem(replied=False):
+                item.text, item.reasoning = self._underway.reply(item.run)
+                return bool(item.text or item.reasoning)
+            case CallItem(state="running"):
+                item.text = self._underway.output(item.run, item.call)
+                return bool(item.text)
+            case _:
+                return False
 
     def _say(self, event: str, data: dict[str, str]) -> None:
         if self.viewers:

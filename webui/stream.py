@@ -23,6 +23,7 @@ from kernel.ids import Principal, RunId
 from kernel.journal.entry import SYSTEM_STREAM, Entry
 from kernel.runtime.live import LiveEvent, LiveProgress, LiveReasoning, LiveText
 from webui.asker import WebAsker
+from webui.underway import Underway
 
 FOLLOWER_FRAMES_MAX: Final = 2_000
 SIGHT_S: Final = 1.0
@@ -146,6 +147,8 @@ class Hub:
         self._ends: list[Callable[[], None]] = []
         self.seq = kernel.journal.size
         """The newest entry that was heard of."""
+        self.underway = Underway()
+        """What is said of every run ahead of the record."""
         self.rights = 0
         """Changes with the capabilities of anybody."""
 
@@ -242,10 +245,12 @@ class Hub:
                 self._accounts[entry.stream] = str(entry.payload.get("account", ""))
             if entry.kind.startswith("capability."):
                 self.rights += 1
+            self.underway.settle(entry)
             self._tell(entry.stream, entry)
         self.seq = entries[-1].seq
 
     def _live(self, event: LiveEvent) -> None:
+        self.underway.hear(event)
         self._tell(event.run, event)
 
     def _tell(self, stream: str, frame: Frame) -> None:

@@ -75,14 +75,20 @@ async def test_tool_calls_fill_while_they_run_and_stay_after_a_reload(tmp_path: 
 
 
 async def test_a_reload_in_mid_run_loses_nothing(tmp_path: Path) -> None:
-    """What was shown before is there again, and the rest comes."""
+    """What was shown before is there again, a command's output so far too, and the rest comes."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, 'write "x" to a.txt and run `while [ ! -e go ]; do sleep 0.05; done; echo over`')
-        await expect(page.locator(".call-command.state-running")).to_be_visible()
+        command = (
+            "echo early; while [ ! -e go ]; do sleep 0.05; done; echo over; while [ ! -e end ]; do sleep 0.05; done"
+        )
+        page = await _chat(browser, f'write "x" to a.txt and run `{command}`')
+        output = page.locator(".call-command.state-running pre.terminal")
+        await expect(output).to_have_text("early\n")
         await page.reload()
         await expect(page.locator(".call-edit.state-done")).to_be_visible()
-        await expect(page.locator(".call-command.state-running")).to_be_visible()
+        await expect(output).to_have_text("early\n")
         (site.workspace / "go").touch()
+        await expect(output).to_have_text("early\nover\n")
+        (site.workspace / "end").touch()
         await expect(page.locator(".message-reply")).to_contain_text("2 of 2")
 
 
