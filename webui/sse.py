@@ -3,7 +3,8 @@
 Guarantees: the headers go out at once; a silent stream says something every HEARTBEAT_S, so that both
 sides notice a dead connection; when the browser goes, the writer is cancelled. A writer whose follower
 lagged, or whose browser takes nothing for STALLED_S, ends, and the browser comes back by itself with the id of
-the last event it got.
+the last event it got. It ends at once when its reader may not stay (`webui.security.stays`): removed, revoked, signed
+out, in another role; and within HEARTBEAT_S when what they came in with has run out.
 
 Source: HTML standard, 9.2.
 """
@@ -11,12 +12,15 @@ Source: HTML standard, 9.2.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import anyio
+from litestar.connection import ASGIConnection
 from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Send
+from litestar.types import Receive, Scope, Send
 
+from webui.security.doors import Doors
+from webui.security.visitor import Visitor
 from webui.stream import Lagged
 
 HEARTBEAT_S: Final = 15.0
@@ -45,7 +49,7 @@ def last_id(text: str | None) -> int | None:
 
 
 class EventAnswer(ASGIResponse):
-    """Runs `write` until it ends, raises Lagged, or the browser goes."""
+    """Runs `write` until it ends, raises Lagged, the browser goes, or who it is for may not stay."""
 
     _should_set_content_length = False
 
@@ -54,6 +58,12 @@ class EventAnswer(ASGIResponse):
         super().__init__(media_type="text/event-stream", headers=headers, status_code=200)
         self._write = write
         self._hello = hello
+        self._reader: tuple[Doors, Visitor]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
+        self._reader = connection.app.state.house.doors, cast("Visitor", connection.state["visitor"])
+        await super().__call__(scope, receive, send)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         async def put(chunk: bytes) -> None:
@@ -62,16 +72,18 @@ class EventAnswer(ASGIResponse):
             if stalled.cancelled_caught:
                 raise Lagged
 
+        doors, visitor = self._reader
         async with anyio.create_task_group() as group:
             group.start_soon(_gone, receive, group.cancel_scope)
-            group.start_soon(_beat, put, group.cancel_scope)
-            try:
-                await put(self._hello)
-                await self._write(put)
-            except Lagged:
-                pass
-            finally:
-                group.cancel_scope.cancel()
+            group.start_soon(_beat, put, lambda: doors.stays.still(visitor), group.cancel_scope)
+            with doors.stays.staying(visitor, group.cancel_scope):
+                try:
+                    await put(self._hello)
+                    await self._write(put)
+                except Lagged:
+                    pass
+                finally:
+                    group.cancel_scope.cancel()
         with anyio.move_on_after(_GOODBYE_S):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -82,10 +94,13 @@ async def _gone(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _beat(put: Put, scope: anyio.CancelScope) -> None:
+async def _beat(put: Put, still: Callable[[], bool], scope: anyio.CancelScope) -> None:
+    """Until nobody takes it, or the reader may not stay."""
     try:
-        while True:
-            await anyio.sleep(HEARTBEAT_S)
+        await anyio.sleep(HEARTBEAT_S)
+        while still():
             await put(_BEAT)
+            await anyio.sleep(HEARTBEAT_S)
     except Lagged:
-        scope.cancel()
+        pass
+    scope.cancel()

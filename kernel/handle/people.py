@@ -110,9 +110,13 @@ class UserDesk:
     def token(self, text: str) -> Token | None:
         """The token with this text that may be used now. Found by digest, so its text is never compared."""
         found = self._tokens.get(token_digest(text))
-        if found is None or (found.expires_us and self._clock.now_us() >= found.expires_us):
-            return None
-        return found if self.role_of(found.owner) else None
+        return found if found is not None and self.opens(found) else None
+
+    def opens(self, token: Token) -> bool:
+        """Whether it may be used now: not revoked, not run out, and its owner is somebody."""
+        if token.digest not in self._tokens or (token.expires_us and self._clock.now_us() >= token.expires_us):
+            return False
+        return bool(self.role_of(token.owner))
 
     # Changing: each is called by a syscall's body, after the gate.
 
@@ -143,10 +147,10 @@ class UserDesk:
         return person
 
     async def change(self, person: Person, role: Role, workspace: str, by: Principal) -> Person:
-        """Raises: JournalDown."""
+        """The old role is gone at once; what the new one gives is derived after this. Raises: JournalDown."""
+        changed = self._people[person.name] = replace(person, role=role, workspace=workspace)
         payload = {"name": person.name, "role": role, "workspace": workspace, "by": by}
         await self._journal.append(Draft(by, SYSTEM_STREAM, "user.changed", payload))
-        changed = self._people[person.name] = replace(person, role=role, workspace=workspace)
         return changed
 
     async def remove(self, person: Person, by: Principal) -> None:

@@ -3,7 +3,7 @@
 Guarantees: an entry is one event whose id is its number, so who comes back with `Last-Event-ID` misses none and
 sees none twice; what is not on record (text as it is written) has no id. Each frame is of what the user may
 see, decided as it is sent. A client that reads too slowly is let go and comes back by itself. A stream ends
-after STREAM_S, so that a token that was revoked, or a session that ended, is found out.
+after STREAM_S, so that one which nobody reads any more behind a proxy is not kept for good.
 """
 
 from __future__ import annotations

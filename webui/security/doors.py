@@ -2,26 +2,28 @@
 
 Guarantees: who comes in is a user now, in the role that the kernel has for them now; a sign-in makes a new
 session and ends the one that the browser brought, so a session that was planted is worth nothing. A new
-password, whoever set it and wherever, ends the sessions that were begun before it. A wrong
+password, whoever set it and wherever, ends the sessions that were begun before it. What is taken (a user, a
+role, a token, a session) ends the answers that go on for it (`stays`). A wrong
 password, an unknown name and a user without a password are one answer, in about one time. Tries are bounded
 (`limits`). A token's last use is remembered here, in no entry.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from kernel.errors import AccessDenied, NotFound
 from kernel.ids import Principal
-from kernel.journal.entry import SYSTEM_STREAM, Draft
+from kernel.journal.entry import SYSTEM_STREAM, Draft, Entry
 from kernel.jsontypes import JsonObject
-from webui.security import csrf
 from webui.security.limits import SignInLimit
 from webui.security.links import SignInLinks
 from webui.security.origin import Origins
-from webui.security.sessions import WebSessions
+from webui.security.sessions import WebSession, WebSessions
+from webui.security.stays import Stays
+from webui.security.visitor import Visitor
 from webui.user import User
 
 if TYPE_CHECKING:
@@ -31,16 +33,7 @@ if TYPE_CHECKING:
 _NOBODY: Final = Principal("user:nobody")
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """Who a request belongs to. `session` is the cookie's secret, empty for a token."""
-
-    user: User
-    session: str = ""
-
-    @property
-    def csrf(self) -> str:
-        return csrf.token_of(self.session) if self.session else ""
+_TAKES: Final = ("user.removed", "user.changed", "user.password", "token.revoked")
 
 
 class Doors:
@@ -57,9 +50,12 @@ class Doors:
         self._limit = SignInLimit(clock)
         self._used: dict[str, int] = {}
         self._sessions.load()
+        self.stays = Stays(self._opens)
+        self._unsubscribe = kernel.journal.subscribe(self._hear)
 
     def close(self) -> None:
         """Write what a restart is to find."""
+        self._unsubscribe()
         self._sessions.close()
 
     # Coming in
@@ -117,9 +113,8 @@ class Doors:
         session = self._sessions.find(secret)
         if session is None:
             return None
-        stale = session.begun_us < self._kernel.passwords.set_us(session.principal)
-        if stale or not self._still(session.principal, session.begun_us):
-            self._sessions.end(secret)
+        if not self._good(session):
+            self._end(secret)
             return None
         return Visitor(self._user(session.principal), secret)
 
@@ -129,24 +124,26 @@ class Doors:
         if token is None:
             return None
         self._used[token.id] = self._kernel.clock.now_us()
-        return Visitor(self._user(token.owner, token.scopes))
+        return Visitor(self._user(token.owner, token.scopes), token=token)
 
     def renew(self, secret: str) -> str:
         """A new session's secret for the same user, in place of theirs: after a new password. Raises: NotFound."""
         session = self._sessions.find(secret)
         if session is None:
             raise NotFound("there is no such session", remedy="sign in again")
-        self._sessions.end(secret)
+        self._end(secret)
         return self._sessions.begin(session.principal)
 
     # Going out
 
     def sign_out(self, secret: str) -> None:
-        self._sessions.end(secret)
+        self._end(secret)
 
     def sign_out_everywhere(self, principal: Principal, *, but: str = "") -> int:
         """End a user's sessions, except the one of the secret `but`; how many."""
-        return self._sessions.end_all(principal, but=but)
+        ended = self._sessions.end_all(principal, but=but)
+        self.stays.ask_all()
+        return ended
 
     # Looking
 
@@ -168,7 +165,32 @@ class Doors:
         self._kernel.journal.append(Draft(principal, SYSTEM_STREAM, "user.signed_in", said))
         if brought:
             self._sessions.end(brought)
-        return self._sessions.begin(principal)
+        secret = self._sessions.begin(principal)
+        self.stays.ask_all()  # A session more than a user may have ends another.
+        return secret
+
+    def _end(self, secret: str) -> None:
+        self._sessions.end(secret)
+        self.stays.ask_all()
+
+    def _hear(self, entries: Iterable[Entry]) -> None:
+        if any(entry.kind in _TAKES for entry in entries):
+            self.stays.ask_all()
+
+    def _opens(self, visitor: Visitor) -> bool:
+        """Whether what a visitor came in with opens the door now, for who they were then."""
+        users, user = self._kernel.users, visitor.user
+        if users.role_of(user.principal) != user.role:
+            return False
+        if visitor.token is not None:
+            return users.opens(visitor.token)
+        session = self._sessions.peek(visitor.session)
+        return session is not None and self._good(session)
+
+    def _good(self, session: WebSession) -> bool:
+        """Begun after the password was set, by who is a user now."""
+        stale = session.begun_us < self._kernel.passwords.set_us(session.principal)
+        return not stale and self._still(session.principal, session.begun_us)
 
     def _still(self, principal: Principal, since_us: int) -> bool:
         """Whether they are a user now, and the one they were then."""

@@ -29,10 +29,11 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send, We
 
 from kernel.log import bind
 from webui.security import csrf
-from webui.security.doors import Doors, Visitor
+from webui.security.doors import Doors
 from webui.security.headers import STATIC
 from webui.security.limits import BODY_BYTES_MAX, UPLOAD_BYTES_MAX, bounded, require_size
 from webui.security.origin import SAFE
+from webui.security.visitor import Visitor
 
 SIGN_IN: Final = "/sign-in"
 PUBLIC: Final = frozenset({SIGN_IN, "/health", "/ready"})
@@ -69,6 +70,7 @@ class Guard:
             receive = _bound(connection, receive)
             visitor = _visitor(doors, connection)
             if visitor is not None:
+                state["visitor"] = visitor
                 state["user"], state["csrf"], state["session"] = visitor.user, visitor.csrf, visitor.session
             if not _public(connection):
                 if visitor is None:

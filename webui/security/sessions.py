@@ -78,19 +78,19 @@ class WebSessions:
         self._write()
         return secret
 
-    def find(self, secret: str) -> WebSession | None:
-        """The live session with this secret, which counts as a use. Found by hash: the secret is not compared."""
+    def peek(self, secret: str) -> WebSession | None:
+        """The live session with this secret. Found by hash: the secret is not compared."""
         if not secret or len(secret) > _SECRET_CHARS_MAX:
             return None
-        key = _hash(secret)
-        session = self._by_hash.get(key)
+        session = self._by_hash.get(_hash(secret))
+        return None if session is None or self._dead(session, self._clock.now_us()) else session
+
+    def find(self, secret: str) -> WebSession | None:
+        """As `peek`, and it counts as a use."""
+        session = self.peek(secret)
         if session is None:
             return None
-        now_us = self._clock.now_us()
-        if self._dead(session, now_us):
-            self._drop([key])
-            return None
-        session.seen_us = now_us
+        now_us = session.seen_us = self._clock.now_us()
         if now_us - self._noted_us > NOTED_S * _MICRO:
             self._write()
         return session
