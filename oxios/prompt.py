@@ -42,6 +42,7 @@ ASK_WAIT_S: Final = 600.0
 REASON_WAIT_S: Final = 60.0
 LINE_CHARS_MAX: Final = 4_096
 
+_COLUMNS: Final = 80
 _TICK_S: Final = 1.0
 _SEQUENCE_S: Final = 0.02
 _UTF8_BYTES_MAX: Final = 4
@@ -130,7 +131,7 @@ class TerminalAsker:
             if left_s <= 0:
                 console.print("\n[dim]no answer in time: denied[/dim]")
                 return Answer("deny", "nobody answered in time")
-            self.stderr.write(f"\r\x1b[K{_menu(offered, left_s, console.width)}")
+            self.stderr.write(f"\r\x1b[K{_menu(offered, left_s, self._columns())}")
             self.stderr.flush()
             key = keys.key(min(_TICK_S, left_s))
             if key is None:
@@ -183,6 +184,13 @@ class TerminalAsker:
         if question.keys:
             remembered = ", ".join(map(plain, remembered_by(question.keys)))
             console.print(f"{'covers':8} {remembered}  (run, always)", markup=False, highlight=False)
+
+    def _columns(self) -> int:
+        """Of this terminal now; what one without a size is taken to have."""
+        try:
+            return os.get_terminal_size(self.stderr.fileno()).columns or _COLUMNS
+        except (OSError, ValueError):
+            return _COLUMNS
 
     def _console(self) -> Console:
         from rich.console import Console  # noqa: PLC0415 -- only once something is asked
