@@ -8,6 +8,7 @@ kernel one is on, and somebody watches every run.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -78,16 +79,27 @@ def crowd_figures(folder: Path, repetitions: int) -> list[Figure]:
     found = [three(folder, rounds=CROWD_ROUNDS, runs=CROWD) for _ in range(repetitions)]
     bare = [(_rate(one.ours), _rate(one.bare)) for one in found]
     grouped = [(_rate(one.ours), _rate(one.grouped)) for one in found]
-    memory = [(one.ours.spent.grown_mb / CROWD, one.bare.spent.grown_mb / CROWD) for one in found]
     name = f"{CROWD} runs of {CROWD_ROUNDS} rounds at once"
     return [
         from_pairs(name, "runs/s", bare, BARE, RUNS_PER_S_MIN, at_least=True),
         from_pairs(name, "runs/s", grouped, GROUPED, GROUPED_RATIO_MIN, at_least=True, bounds_ratio=True),
-        *(
-            [from_pairs(f"{name}, memory of a live run", "MB", memory, BARE, RUN_MB_MAX)]
-            if all(map(all, memory))
-            else ()
-        ),
+        *_memory(folder, [(one.ours, one.bare) for one in found]),
+    ]
+
+
+def _memory(folder: Path, small: Sequence[tuple[Trial, Trial]]) -> list[Figure]:
+    """What a crowd takes, and what each run takes by which another crowd is larger: the first brings what is shared."""
+    all_of_it = [(ours.spent.grown_mb, bare.spent.grown_mb) for ours, bare in small]
+    if not all(map(all, all_of_it)):
+        return []
+    each: list[tuple[float, float]] = []
+    for ours, bare in all_of_it:
+        more = trial("tests.bench.kernel_loop", folder, rounds=CROWD_ROUNDS, runs=2 * CROWD)
+        floor = trial("tests.bench.bare_loop", folder, rounds=CROWD_ROUNDS, runs=2 * CROWD, more=("none",))
+        each.append(((more.spent.grown_mb - ours) / CROWD, (floor.spent.grown_mb - bare) / CROWD))
+    return [
+        from_pairs(f"memory of a live run ({2 * CROWD} at once less {CROWD})", "MB", each, BARE, RUN_MB_MAX),
+        from_pairs(f"memory of {CROWD} live runs in all", "MB", all_of_it, BARE, None),
     ]
 
 
