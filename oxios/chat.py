@@ -4,7 +4,8 @@ Guarantees: what is typed while an agent works is said to it before its next rep
 behind /next becomes a message of its own when the turn has ended; Ctrl-C stops the turn, and only
 where none is under way the chat; however it ends, an unfinished turn goes on when the session is
 opened again. Approvals are asked in the flow, and nothing is typed past them.
-With input from a pipe each line is a message, carried out before the next is read.
+What is pasted is one message, however many lines it has. With input from a pipe each line is one,
+carried out before the next is read.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def chat(args: argparse.Namespace) -> int:
             tasks.cancel_scope.cancel()
         return Exit.OK
 
-    return run_kernel(args, body, listen=True)
+    with args.keys.marking():
+        return run_kernel(args, body, listen=True)
 
 
 class Chat(Chatting):
@@ -196,7 +198,7 @@ class Chat(Chatting):
             asking.set()
             return
         try:
-            if line.startswith("/"):
+            if line.startswith("/") and "\n" not in line:
                 await obey(self, line)
             elif line.strip():
                 await (self._steer(line) if self.busy else self._begin(line))

@@ -67,7 +67,15 @@ async def obey(chat: Chatting, line: str) -> None:
 async def _help(_chat: Chatting, _rest: str) -> None:
     width = max(len(text) for text, _, _ in WORDS.values())
     lines = [f"{text:<{width}}  {does}" for text, _, does in WORDS.values()]
-    say("\n".join([*lines, "anything else is a message; while an agent works, it hears it before its next reply"]))
+    say(
+        "\n".join(
+            [
+                *lines,
+                "anything else is a message; while an agent works, it hears it before its next reply",
+                "what is pasted is one message, however many lines it has",
+            ]
+        )
+    )
 
 
 async def _new(chat: Chatting, rest: str) -> None:

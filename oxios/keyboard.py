@@ -2,7 +2,10 @@
 
 Guarantees: the terminal is read by one at a time: while a question or an editor has it (`let_go`), no
 key is taken here. Lines come whole, in order; a pipe or a file is read the same way, and so is the
-terminal of a command that a server carries.
+terminal of a command that a server carries. What is pasted is one line, however many it has, where the
+terminal marks it (`marking`).
+
+Source: xterm control sequences, bracketed paste mode.
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import termios
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 import anyio
@@ -19,6 +25,12 @@ from oxios.seat import Seat, current
 
 LINE_BYTES_MAX: Final = 64 * 1024
 PIECE_BYTES_MAX: Final = 4096
+PASTE_BEGINS: Final = "\x1b[200~"
+PASTE_ENDS: Final = "\x1b[201~"
+_MARKS_ON: Final = "\x1b[?2004h"
+_MARKS_OFF: Final = "\x1b[?2004l"
+_LOCAL: Final = 3
+"""Of what `tcgetattr` gives: the local modes."""
 
 
 class Keys(Protocol):
@@ -44,15 +56,48 @@ class OwnKeys:
         self._free = anyio.Event()
         self._free.set()
         self._scope: anyio.CancelScope | None = None
+        self._marks = False
+        self._echo = 0
+        """What the terminal showed of control characters before it marked pastes."""
 
     def let_go(self) -> None:
         """Take no key until `take_back`."""
         self._free = anyio.Event()
+        if self._marks:
+            self._mark(on=False)
         if self._scope is not None:
             self._scope.cancel()
 
     def take_back(self) -> None:
+        if self._marks:
+            self._mark(on=True)
         self._free.set()
+
+    @contextmanager
+    def marking(self) -> Generator[None]:
+        """Inside, the terminal marks what is pasted; nothing where stdin or stderr is none."""
+        self._marks = os.isatty(self._descriptor) and sys.stderr.isatty()
+        if not self._marks:
+            yield
+            return
+        self._echo = termios.tcgetattr(self._descriptor)[_LOCAL] & termios.ECHOCTL
+        self._mark(on=True)
+        try:
+            yield
+        finally:
+            self._marks = False
+            self._mark(on=False)
+
+    def _mark(self, *, on: bool) -> None:
+        """Have pastes marked, and the marks not shown when they are echoed: as they are they do nothing."""
+        try:
+            modes = termios.tcgetattr(self._descriptor)
+            modes[_LOCAL] = modes[_LOCAL] & ~termios.ECHOCTL if on else modes[_LOCAL] | self._echo
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, modes)
+            sys.stderr.write(_MARKS_ON if on else _MARKS_OFF)
+            sys.stderr.flush()
+        except (termios.error, OSError):  # A terminal that hung up has no modes any more.
+            return
 
     async def piece(self) -> bytes | None:
         await self._free.wait()
@@ -75,6 +120,11 @@ class SeatKeys:
     def take_back(self) -> None:
         return
 
+    @contextmanager
+    def marking(self) -> Generator[None]:
+        """Whoever sits there has its own terminal mark what is pasted."""
+        yield
+
     async def piece(self) -> bytes | None:
         return await self._seat.typed()
 
@@ -91,7 +141,16 @@ class Lines:
         self._ended = False
 
     async def next(self) -> str | None:
-        """The next line without its end; None after the last."""
+        """The next line without its end, or all lines of what was pasted; None after the last."""
+        text = await self._line()
+        while text is not None and text.count(PASTE_BEGINS) > text.count(PASTE_ENDS) and len(text) < LINE_BYTES_MAX:
+            more = await self._line()
+            if more is None:
+                break
+            text = f"{text}\n{more}"
+        return text if text is None else text.replace(PASTE_BEGINS, "").replace(PASTE_ENDS, "")
+
+    async def _line(self) -> str | None:
         while b"\n" not in self._read and not self._ended and len(self._read) < LINE_BYTES_MAX:
             piece = await self._keys.piece()
             if piece is not None:
@@ -120,8 +179,8 @@ class KeysCurtain(Curtain):
         self._keys.take_back()
 
 
-def typed_here() -> tuple[Keys, Lines]:
+def typed_here() -> tuple[OwnKeys | SeatKeys, Lines]:
     """The keys and the lines of the terminal of the command under way."""
     seat = current()
-    keys: Keys = OwnKeys(sys.stdin.fileno()) if seat is None else SeatKeys(seat)
+    keys = OwnKeys(sys.stdin.fileno()) if seat is None else SeatKeys(seat)
     return keys, Lines(keys, interactive=sys.stdin.isatty())

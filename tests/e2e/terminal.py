@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,12 +36,16 @@ class Session:
     def see_last(self, text: str) -> None:
         """Read until what the terminal shows ends in `text`: a prompt that waits."""
         ends_s = time.monotonic() + SEE_S
-        while not self.shown.endswith(text):
+        while not re.sub(r"\x1b\[\?2004[hl]", "", self.shown).endswith(text):
             if not self._read(ends_s - time.monotonic()):
                 raise AssertionError(f"{text!r} is not the last of what was shown:\n{self.shown}")
 
     def type(self, text: str) -> None:
         os.write(self.outer, text.encode())
+
+    def modes(self) -> list[object]:
+        """What the terminal is set to."""
+        return termios.tcgetattr(self.outer)
 
     def stop(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -193,6 +193,25 @@ def test_run_asks_about_a_draft_in_a_terminal(place: Place) -> None:
         assert (code, out) == (6, "Not carried out.\n"), run.shown
 
 
+def test_a_paste_is_one_message(place: Place) -> None:
+    """Marked by the terminal, its lines come together, a slash in it is no word, and what was set is set back."""
+    text = "/srv/a is old\nname ä 你好\nlast"
+    with _served(place, [_json({"kind": "conversation", "reply": "I see."})]) as server:
+        with in_terminal(["chat"], cwd=place.work, env=place.env) as chat:
+            before = chat.modes()
+            chat.see("\x1b[?2004h")
+            chat.see_last(PROMPT)
+            chat.type(f"\x1b[200~{text}\x1b[201~\n")
+            chat.see("conversation")
+            chat.see_last(PROMPT)
+            assert "^[" not in chat.shown
+            chat.type("/exit\n")
+            chat.see("\x1b[?2004l")
+            assert chat.modes() == before
+            assert chat.end() == (0, "I see.\n")
+        assert f"The message:\n{text}" in server.requests[0].body["messages"][-1]["content"]
+
+
 def test_what_is_said_is_shown_once_and_as_it_comes(place: Place) -> None:
     """In a terminal: a conversation's reply before its JSON ends, and what an agent says beside its calls."""
     reply = Scene(_json({"kind": "conversation", "reply": "Hello there."}), cut=in_pieces(100), then="hang")
