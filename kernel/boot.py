@@ -145,6 +145,10 @@ class Kernel:
         """Those in force: some of them follow their file (`kernel.settings.live`)."""
         return self.seen(self.supervisor.settings)
 
+    async def refresh(self) -> None:
+        """Put live settings in force whose file has changed; what is wrong with it is logged. One `stat`."""
+        await self.supervisor.desk.refresh()
+
     @property
     def bus(self) -> LiveBus:
         return self.dispatcher.live

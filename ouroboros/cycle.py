@@ -212,6 +212,7 @@ class Cycle:
     async def _phases(self, person: Person | None) -> TurnResult:
         turn = self.session.turns[-1]
         while phase := next_phase(turn, self._bounds()):
+            await self.kernel.refresh()
             if phase == "confirm" and person is None:
                 return await self._wait_for_a_decision(turn)
             await self._phase(self._node(phase, turn, person or Accepting()))

@@ -53,6 +53,7 @@ def make_app(house: House) -> Litestar:
             Exception: faults.on_anything,
         },
         middleware=[Guard],
+        before_request=follow_settings,
         before_send=[security_headers(secure=house.options.secure_cookies)],
         request_class=HTMXRequest,
         request_max_body_size=BODY_BYTES_MAX,
@@ -61,6 +62,11 @@ def make_app(house: House) -> Litestar:
         logging_config=None,
     )
     return Litestar.from_config(config)
+
+
+async def follow_settings(request: Request[Any, Any, State]) -> None:
+    """Take up settings whose file has changed, so that an answer shows them as they are."""
+    await request.app.state.house.kernel.refresh()
 
 
 def provide_desk(request: Request[Any, Any, State]) -> Desk:

@@ -73,6 +73,7 @@ class AskArgs(Args):
 async def ask_model(call: Call, args: AskArgs) -> ToolResult:
     """Ask a model once, in the caller's own stream; the reply is text, with what it would have called."""
     supervisor = call.services.get(Supervisor)
+    await supervisor.desk.refresh()
     outgoing = await _outgoing(call, args, supervisor)
     if call.run is not None:
         await supervisor.accounts.reopen(call.run)

@@ -90,6 +90,7 @@ class Supervisor:
         Raises: NotFound (model, grant), AccessDenied (the owner holds nothing of the grant, or not the
         account), JournalDown; AttachmentRefused, where no model that the run may ask takes a file of it.
         """
+        await self.desk.refresh()  # A model or provider that was added a moment ago is known.
         run = new_run_id(self.dispatcher.clock.now_us())
         self._admit(env, attached)
         held = await self._derive(run, env, owner)

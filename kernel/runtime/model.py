@@ -84,12 +84,20 @@ class ModelDesk:
     exchanges: dict[CallId, Exchange] = field(default_factory=dict[CallId, Exchange])
 
     async def refresh(self) -> None:
-        """Put changed settings in force from now on, those of the sections that are live."""
+        """Put changed settings in force from now on, those of the sections that are live.
+
+        Raises: nothing: what cannot be put in force is logged, and leaves those that are.
+        """
         read = self.watch.changed()
-        if read is not None:
+        if read is None:
+            return
+        try:
             changed = await self.engine.reload(in_force(self.engine.settings, read.settings))
             learn_values(self.engine.secret_values())
-            _log.info("engine_reloaded", providers=changed)
+        except OxiosError as error:
+            _log.warning("settings_not_reloaded", why=error.explain())
+            return
+        _log.info("engine_reloaded", providers=changed)
 
     def provider_of(self, model: str) -> tuple[Provider, str]:
         """The provider and its own name of the model. Raises: NotFound, naming those there are."""

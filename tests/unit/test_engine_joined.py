@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from kernel.boot import open_kernel
+from kernel.boot import Kernel, open_kernel
 from kernel.directive import Budget, Directive, ExecEnv, Mount
+from kernel.jsontypes import JsonValue
 from kernel.ports.provider import KeyRefused, Overloaded
 from kernel.runtime.state import RunState
 from kernel.settings import load_settings
 from kernel.settings.load import Resolved, resolve
 from kernel.testing.model_server import Answer, Asked, Fault, Reaction, ScriptedCall, model_server
 from kernel.testing.provider import ScriptedProvider, Turn, call, say
+from ouroboros.cycle import Cycle
+from ouroboros.projection import PROJECTORS
+from ouroboros.sessionbook import Making, create
 from tests.world import OWNER
 
 pytestmark = pytest.mark.anyio
@@ -127,3 +131,57 @@ async def test_settings_that_change_hold_from_the_next_request_on(tmp_path: Path
                 state = await kernel.runs.wait(await kernel.runs.start(Directive("go"), env, owner=OWNER))
             assert (state.status, state.output) == ("finished", "from the second")
             assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+async def test_what_was_added_a_moment_ago_is_known_to_the_first_who_asks(tmp_path: Path) -> None:
+    """A provider and a default model of a changed file: a run, a question and a session's first phase ask them."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    config = home / "config.toml"
+
+    def load() -> Resolved:
+        return resolve(home=home, cwd=tmp_path, overrides={}, env={})
+
+    async def ask(kernel: Kernel, how: str) -> None:
+        if how == "run":
+            await kernel.runs.wait(await kernel.runs.start(Directive("hi"), ExecEnv((Mount(str(work)),)), owner=OWNER))
+        elif how == "question":
+            words: list[JsonValue] = [{"role": "user", "text": "hi"}]
+            await kernel.handle(OWNER).call("ask_model", {"model": "added/m", "purpose": "other", "messages": words})
+        else:
+            made = Making(OWNER, (Mount(str(work)),), model="", budget=Budget())
+            session = await create(kernel.journal, made, kernel.clock.now_us())
+            await Cycle(kernel, session).run("hi")
+
+    for how in ("run", "question", "session"):
+        config.write_text("")
+        async with (
+            model_server(respond=lambda _asked: Answer("hello")) as server,
+            open_kernel(load().settings, operator=OWNER, more_projectors=PROJECTORS, reload_settings=load) as kernel,
+        ):
+            config.write_text(f'[model]\ndefault = "added/m"\n[providers.added]\nbase_url = "{server.url}"\n')
+            await ask(kernel, how)
+            assert server.requests, how
+            assert {asked.body["model"] for asked in server.requests} == {"m"}
+
+
+async def test_settings_that_cannot_be_put_in_force_leave_those_that_are(tmp_path: Path) -> None:
+    """A provider that cannot be made of the new file disturbs no run that asks another."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    config = home / "config.toml"
+
+    def load() -> Resolved:
+        return resolve(home=home, cwd=tmp_path, overrides={}, env={})
+
+    async with model_server([Answer("hello")]) as server:
+        good = f'[providers.local]\nbase_url = "{server.url}"\n'
+        config.write_text(good)
+        async with open_kernel(load().settings, operator=OWNER, reload_settings=load) as kernel:
+            config.write_text(f'{good}[providers.odd]\nkind = "vendor"\nbase_url = "http://127.0.0.1:9/v1"\n')
+            env = ExecEnv((Mount(str(work)),), model="local/m")
+            state = await kernel.runs.wait(await kernel.runs.start(Directive("hi"), env, owner=OWNER))
+            assert (state.status, state.output) == ("finished", "hello"), state.note
+            assert "odd" not in kernel.settings.providers
