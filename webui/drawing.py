@@ -19,7 +19,7 @@ from ouroboros.session import Session
 from webui.asker import WebAsker
 from webui.items import CallItem, Item
 from webui.templates import Views
-from webui.toolview import diff_lines
+from webui.toolview import Change, change_of
 
 _AT_ONCE: Final = 8
 
@@ -68,5 +68,6 @@ class Drawing:
             self.names[capability] = f"{held.resource} {held.rights.letters()}"
         return self.names[capability]
 
-    def diff(self, before: str, after: str) -> list[tuple[str, str]]:
-        return diff_lines(before, after)
+    def change(self, item: CallItem) -> Change | None:
+        """What the call's arguments put into a file, and in place of what; None where it changes none."""
+        return change_of(item.tool, item.args)

@@ -41,6 +41,15 @@ class PhaseItem(Item):
     ms: float | None = None
     result: dict[str, Any] = field(default_factory=dict[str, Any])
     message: str = ""
+    answered: bool = False
+    """What it asked has its answer."""
+
+
+@dataclass(slots=True)
+class ChangeItem(Item):
+    """What holds from the next turn on: who answers, which model, how calls are approved."""
+
+    changes: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(slots=True)

@@ -22,6 +22,13 @@ _TAGS: Final = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
 }
 _SCHEMES: Final = {"http", "https", "mailto"}
+_FRAMED: Final = {
+    "<pre>": '<div class="code"><pre tabindex="0" role="region" aria-label="Code">',
+    "</pre>": '</pre><button type="button" class="button button-small copy" data-copy-of="pre">Copy</button></div>',
+    "<table>": '<div class="prose-table" tabindex="0" role="region" aria-label="Table"><table>',
+    "</table>": "</table></div>",
+}
+"""Code is copied with one button; what is too wide scrolls in a place of its own, which the keyboard reaches."""
 
 
 def to_html(source: str) -> Markup:
@@ -29,6 +36,14 @@ def to_html(source: str) -> Markup:
     cut = source[:SOURCE_CHARS_MAX]
     html = _html(cut)
     return html if len(cut) == len(source) else html + Markup("<p>[cut here]</p>")
+
+
+def framed(source: str) -> Markup:
+    """`to_html`, with our own frame around code and tables."""
+    html = str(to_html(source))
+    for tag, whole in _FRAMED.items():
+        html = html.replace(tag, whole)
+    return Markup(html)  # noqa: S704 -- the sanitiser leaves no `<` of the source's own
 
 
 @lru_cache(maxsize=512)

@@ -16,7 +16,7 @@ from anyio import to_thread
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 from kernel.ids import Principal
-from webui import assets, markdown
+from webui import assets, markdown, terminal
 from webui.navigation import NavItem
 
 _HERE: Final = Path(__file__).parent
@@ -54,7 +54,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         {
-            "markdown": markdown.to_html,
+            "markdown": markdown.framed,
+            "terminal": terminal.to_html,
             "money": money,
             "duration": duration,
             "size": size,

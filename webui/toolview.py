@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast
 
 ToolKind: TypeAlias = Literal["command", "edit", "read", "search", "fetch", "ask", "other"]
@@ -48,14 +51,38 @@ def target_of(arguments: Mapping[str, Any] | str) -> str:
 def diff_lines(before: str, after: str) -> list[tuple[str, str]]:
     """A unified diff as (`+`, `-`, ` ` or `@`, line); cut at DIFF_LINES_MAX, with a last `@` line that says so."""
     lines: list[tuple[str, str]] = []
-    unified = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)
-    for line in unified:
-        if line.startswith(("---", "+++")) and not lines:
-            continue
+    for line in _unified(before, after):
         if len(lines) == DIFF_LINES_MAX:
             return [*lines, ("@", "more lines changed than are shown here")]
         lines.append((line[:1], line[1:]) if line[:1] in "+- " else ("@", line))
     return lines
+
+
+def _unified(before: str, after: str) -> Iterator[str]:
+    """Without the two lines that name the files."""
+    unified = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)
+    return itertools.islice(unified, 2, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a call puts into a file: how many lines come and go, and those that are shown."""
+
+    lines: list[tuple[str, str]]
+    added: int
+    removed: int
+
+
+def change_of(tool: str, arguments: Mapping[str, Any]) -> Change | None:
+    """Of an edit, what it replaces; of a file that is written, its lines. None for every other call."""
+    if tool == "edit" and isinstance(arguments.get("old"), str):
+        before, after = str(arguments["old"]), str(arguments.get("new", ""))
+    elif tool == "write" and isinstance(arguments.get("content"), str):
+        before, after = "", str(arguments["content"])
+    else:
+        return None
+    signs = Counter(line[:1] for line in _unified(before, after))
+    return Change(diff_lines(before, after), signs["+"], signs["-"])
 
 
 def _object(text: str) -> Mapping[str, Any] | None:

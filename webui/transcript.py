@@ -16,6 +16,7 @@ from kernel.runtime.state import denial_text
 from webui.items import (
     ApprovalItem,
     CallItem,
+    ChangeItem,
     DraftItem,
     Item,
     MessageItem,
@@ -104,7 +105,16 @@ def _message(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
         run=payload.get("run", ""),
         attachments=payload.get("attached", []),
     )
-    return [page.put(item)]
+    asked = page.phase(entry.stream) if said == "answer" else None
+    if asked is None:
+        return [page.put(item)]
+    asked.answered = True
+    return [asked, page.put(item)]
+
+
+def _changed(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
+    changes = {name: str(payload[name]) for name in ("persona", "model", "approve") if name in payload}
+    return [page.put(ChangeItem(*page.base(entry, f"change-{entry.seq}"), changes=changes))]
 
 
 def _rewound(page: Transcript, _entry: Entry, payload: Payload) -> list[Item]:
@@ -344,6 +354,7 @@ def of_streams(entries: Mapping[int, Entry]) -> Transcript:
 _HANDLERS: Final = {
     "session.message": _message,
     "session.rewound": _rewound,
+    "session.changed": _changed,
     "phase.started": _phase_started,
     "phase.finished": _phase_finished,
     "run.started": _run_started,

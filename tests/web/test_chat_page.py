@@ -7,39 +7,15 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from kernel.directive import Mount
 from kernel.testing.provider import Turn, call, say
-from ouroboros.sessionbook import Making, create
 from tests.cycle_world import SUBSTANTIAL, TRIVIAL, told
-from tests.web.browser import Browser, Site, axe, open_browser, open_site, widths
-from tests.world import MODEL, OWNER, until
+from tests.web.browser import axe, open_browser, open_site, widths
+from tests.web.chatting import chat, scripted, send
+from tests.world import until
 
 pytestmark = pytest.mark.anyio
 MANUAL = {"approval.mode": "manual"}
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-
-
-async def _chat(browser: Browser, text: str, *, width: int = 1400) -> Page:
-    visitor = await browser.visitor(width=width)
-    page = await visitor.sign_in(then="/chat/new")
-    await _send(page, text)
-    await page.wait_for_url("**/chat/s*")
-    return page
-
-
-async def _scripted(site: Site, browser: Browser, text: str) -> Page:
-    """As `_chat`, in a session whose model plays the script."""
-    kernel = site.kernel
-    making = Making(OWNER, (Mount(str(site.workspace)),), model=MODEL)
-    session = await create(kernel.journal, making, kernel.clock.now_us())
-    page = await (await browser.visitor(width=1400)).sign_in(then=f"/chat/{session.id}")
-    await _send(page, text)
-    return page
-
-
-async def _send(page: Page, text: str) -> None:
-    await page.fill("#message", text)
-    await page.keyboard.press("Enter")
 
 
 async def _shown(page: Page) -> str:
@@ -55,7 +31,7 @@ async def test_tool_calls_fill_while_they_run_and_stay_after_a_reload(tmp_path: 
     """A command's output is there before it ends; the page loaded again shows the same."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
         go = site.workspace / "go"
-        page = await _chat(
+        page = await chat(
             browser,
             'write "hi" to a.txt, read a.txt and run `echo first; until [ -e go ]; do sleep 0.1; done; echo second`',
         )
@@ -80,7 +56,7 @@ async def test_a_reload_in_mid_run_loses_nothing(tmp_path: Path) -> None:
         command = (
             "echo early; while [ ! -e go ]; do sleep 0.05; done; echo over; while [ ! -e end ]; do sleep 0.05; done"
         )
-        page = await _chat(browser, f'write "x" to a.txt and run `{command}`')
+        page = await chat(browser, f'write "x" to a.txt and run `{command}`')
         output = page.locator(".call-command.state-running pre.terminal")
         await expect(output).to_have_text("early\n")
         await page.reload()
@@ -95,11 +71,11 @@ async def test_a_reload_in_mid_run_loses_nothing(tmp_path: Path) -> None:
 async def test_two_tabs_show_one_conversation(tmp_path: Path) -> None:
     """What is said in one is seen in the other, as it happens."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, 'write "x" to a.txt')
+        page = await chat(browser, 'write "x" to a.txt')
         await expect(page.locator(".message-reply")).to_be_visible()
         other = await browser.visitors[0].open(page.url.removeprefix(site.url))
         await expect(other.locator(".message-reply")).to_have_count(1)
-        await _send(page, "read a.txt")
+        await send(page, "read a.txt")
         for one in (page, other):
             await expect(one.locator(".message-reply")).to_have_count(2)
         assert await _shown(page) == await _shown(other)
@@ -114,7 +90,7 @@ async def test_approvals_are_answered_in_the_flow(tmp_path: Path) -> None:
         say("as you wish"),
     ]
     async with open_site(tmp_path, script, settings=MANUAL) as site, open_browser(site) as browser:
-        page = await _scripted(site, browser, "do it")
+        page = await scripted(site, browser, "do it")
         card = page.locator(".approval-pending")
         await expect(card).to_contain_text("touch made")
         await expect(card).to_contain_text("What it makes possible next")
@@ -134,26 +110,26 @@ async def test_approvals_are_answered_in_the_flow(tmp_path: Path) -> None:
 async def test_stop_ends_what_runs(tmp_path: Path) -> None:
     """The command's processes are gone when the page says stopped, and the session goes on with a new message."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, "run `touch began; sleep 300`")
+        page = await chat(browser, "run `touch began; sleep 300`")
         await expect(page.locator(".call-command.state-running")).to_be_visible()
         await until(site.workspace / "began")
         await page.click("#stop")
         await expect(page.locator(".message-reply .badge-stopped")).to_be_visible()
         await expect(page.locator("#stop")).to_be_hidden()
         assert not site.kernel.supervisor.live
-        await _send(page, 'write "on" to b.txt')
+        await send(page, 'write "on" to b.txt')
         await expect(page.locator(".message-reply").nth(1)).to_contain_text("1 of 1")
 
 
 async def test_what_is_written_offline_is_sent_once(tmp_path: Path) -> None:
     """It waits in the browser, survives a reload, and is one turn when the line is back."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, 'write "x" to a.txt')
+        page = await chat(browser, 'write "x" to a.txt')
         await expect(page.locator(".message-reply")).to_be_visible()
         visitor = browser.visitors[0]
         visitor.expected += ["ERR_INTERNET_DISCONNECTED", "htmx:"]
         await visitor.context.set_offline(True)
-        await _send(page, "read a.txt")
+        await send(page, "read a.txt")
         await expect(page.locator(".item-unsent")).to_have_text("read a.txt")
         await visitor.context.set_offline(False)
         await page.reload()
@@ -166,7 +142,7 @@ async def test_what_is_written_offline_is_sent_once(tmp_path: Path) -> None:
 async def test_a_draft_of_a_message_survives_a_reload(tmp_path: Path) -> None:
     """What was typed and not sent is in the box again."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, "list .")
+        page = await chat(browser, "list .")
         await expect(page.locator(".message-reply")).to_be_visible()
         await page.fill("#message", "half a thou")
         await page.reload()
@@ -178,7 +154,7 @@ async def test_a_seed_is_shown_changed_and_accepted(tmp_path: Path) -> None:
     draft = {"goal": "Write a file", "constraints": ["be brief"], "criteria": ["file exists: a.txt"]}
     script = [told(SUBSTANTIAL), told(draft), call("write", path="b.txt", content="x"), say("done")]
     async with open_site(tmp_path, script) as site, open_browser(site) as browser:
-        page = await _scripted(site, browser, "make me a file")
+        page = await scripted(site, browser, "make me a file")
         form = page.locator("[data-draft]")
         await expect(form.locator("[name=goal]")).to_have_value("Write a file")
         await form.locator("[name=criteria]").fill("file exists: b.txt")
@@ -194,7 +170,7 @@ async def test_a_declined_seed_is_not_carried_out(tmp_path: Path) -> None:
     draft = {"goal": "Write a file", "criteria": ["file exists: a.txt"]}
     script = [told(SUBSTANTIAL), told(draft)]
     async with open_site(tmp_path, script) as site, open_browser(site) as browser:
-        page = await _scripted(site, browser, "make me a file")
+        page = await scripted(site, browser, "make me a file")
         await page.locator("[data-draft] [value=decline]").click()
         await expect(page.locator(".message-reply")).to_contain_text("Not carried out")
         assert await site.kernel.journal.rows("runs") == []
@@ -204,7 +180,7 @@ async def test_an_agents_question_is_answered_on_its_card(tmp_path: Path) -> Non
     """The card has the question while it waits; the answer reaches the agent."""
     script = [told(TRIVIAL), call("ask_user", question="Which colour?"), say("fine")]
     async with open_site(tmp_path, script) as site, open_browser(site) as browser:
-        page = await _scripted(site, browser, "paint it")
+        page = await scripted(site, browser, "paint it")
         await expect(page.locator("[data-ask]")).to_contain_text("Which colour?")
         await page.locator("[data-ask] input[name=text]").fill("blue")
         await page.locator("[data-ask] button").click()
@@ -216,11 +192,11 @@ async def test_the_persona_is_switched_in_mid_session(tmp_path: Path) -> None:
     """The next turn's agent has it, and the page shows it after a reload."""
     script = [told(TRIVIAL), say("one"), told(TRIVIAL), say("two")]
     async with open_site(tmp_path, script) as site, open_browser(site) as browser:
-        page = await _scripted(site, browser, "first")
+        page = await scripted(site, browser, "first")
         await expect(page.locator(".message-reply")).to_contain_text("one")
         async with page.expect_response("**/change"):
             await page.select_option("[data-change=persona]", "writer")
-        await _send(page, "second")
+        await send(page, "second")
         await expect(page.locator(".message-reply")).to_have_count(2)
         runs = await site.kernel.journal.rows("runs", order="started_us")
         assert [row["persona"] or "" for row in runs] == ["", "writer"]
@@ -231,7 +207,7 @@ async def test_the_persona_is_switched_in_mid_session(tmp_path: Path) -> None:
 async def test_a_change_is_undone_from_its_card(tmp_path: Path) -> None:
     """The file is gone again, and the card says so in every tab."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, 'write "x" to a.txt')
+        page = await chat(browser, 'write "x" to a.txt')
         await expect(page.locator(".message-reply")).to_be_visible()
         await page.locator(".call-edit .call-head").click()
         await page.locator(".call-edit .call-acts button").click()
@@ -242,7 +218,7 @@ async def test_a_change_is_undone_from_its_card(tmp_path: Path) -> None:
 async def test_revoking_a_capability_ends_the_call_that_rests_on_it(tmp_path: Path) -> None:
     """The running command stops, and its card says why."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, "run `sleep 300`")
+        page = await chat(browser, "run `sleep 300`")
         await expect(page.locator(".call-command.state-running")).to_be_visible()
         link = page.locator(".call-facts a", has_text="exec:").first
         other = await browser.visitors[0].open(await link.get_attribute("href") or "")
@@ -263,7 +239,7 @@ async def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
         say(f"done {HOSTILE} [x](javascript:alert(1))"),
     ]
     async with open_site(tmp_path, script) as site, open_browser(site) as browser:
-        page = await _scripted(site, browser, HOSTILE)
+        page = await scripted(site, browser, HOSTILE)
         await expect(page.locator(".message-reply")).to_contain_text("done")
         await page.reload()
         await expect(page.locator(".message-reply")).to_contain_text("done")
@@ -278,7 +254,7 @@ async def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
 async def test_sessions_are_pinned_forked_deleted_and_taken_back(tmp_path: Path) -> None:
     """Each act is seen in the list; a deletion is offered to be undone at once."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, 'write "x" to a.txt')
+        page = await chat(browser, 'write "x" to a.txt')
         await expect(page.locator(".message-reply")).to_be_visible()
         first = page.url
         await page.locator(".menu summary").click()
@@ -299,11 +275,11 @@ async def test_sessions_are_pinned_forked_deleted_and_taken_back(tmp_path: Path)
 async def test_a_turn_is_said_anew(tmp_path: Path) -> None:
     """It takes the place of the old one, which leaves the conversation."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, 'write "x" to a.txt')
+        page = await chat(browser, 'write "x" to a.txt')
         await expect(page.locator(".message-reply")).to_be_visible()
         await page.locator(".message-goal").hover()
         await page.locator("[data-edit]").click()
-        await _send(page, "read a.txt")
+        await send(page, "read a.txt")
         await expect(page.locator(".call-read.state-done")).to_be_visible()
         await expect(page.locator(".message-goal")).to_have_count(1)
         await expect(page.locator(".message-goal")).to_contain_text("read a.txt")
@@ -313,7 +289,7 @@ async def test_a_turn_is_said_anew(tmp_path: Path) -> None:
 async def test_a_conversation_fits_every_width(tmp_path: Path, width: int) -> None:
     """Nothing scrolls sideways, and the composer is in reach."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, f'write "{"x" * 300}" to {"long/" * 12}a.txt', width=width)
+        page = await chat(browser, f'write "{"x" * 300}" to {"long/" * 12}a.txt', width=width)
         await expect(page.locator(".message-reply")).to_be_visible()
         wide, window = await widths(page)
         assert wide == window
@@ -329,7 +305,7 @@ async def test_a_conversation_fits_every_width(tmp_path: Path, width: int) -> No
 async def test_sessions_are_at_hand_on_a_telephone(tmp_path: Path) -> None:
     """They open over the conversation, and close again."""
     async with open_site(tmp_path) as site, open_browser(site) as browser:
-        page = await _chat(browser, "list .", width=360)
+        page = await chat(browser, "list .", width=360)
         await expect(page.locator(".message-reply")).to_be_visible()
         await expect(page.locator("#chat-sessions")).to_be_hidden()
         await page.locator("[data-fold=chat-sessions]").click()

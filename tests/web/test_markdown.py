@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webui.markdown import SOURCE_CHARS_MAX, to_html
+from webui.markdown import SOURCE_CHARS_MAX, framed, to_html
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -88,3 +88,10 @@ def test_a_source_is_cut_at_its_bound() -> None:
     """One character less is drawn whole, one more is cut and says so."""
     assert "cut here" not in to_html("x" * SOURCE_CHARS_MAX)
     assert "cut here" in to_html("x" * (SOURCE_CHARS_MAX + 1))
+
+
+def test_code_and_tables_have_a_frame() -> None:
+    """Code has a button that copies it; what looks like the frame in the source is text."""
+    html = framed("```\n<pre>x</pre>\n```\n\n| a |\n|---|\n| 1 |\n\n<table>")
+    assert html.count("<pre ") == html.count("data-copy-of") == html.count("<table>") == 1
+    assert "&lt;pre&gt;x&lt;/pre&gt;" in html

@@ -11,10 +11,12 @@ from kernel.errors import ProviderDown
 from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from kernel.testing.provider import Turn, call, say
-from tests.cycle_world import SUBSTANTIAL, told
+from ouroboros.sessiondesk import SessionDesk
+from tests.cycle_world import SUBSTANTIAL, TRIVIAL, told
 from tests.web.talk_world import TalkWorld, open_talks
+from tests.world import OWNER
 from webui.conversations import Said
-from webui.items import CallItem, DraftItem, Item, MessageItem, StepItem, VerdictItem
+from webui.items import CallItem, ChangeItem, DraftItem, Item, MessageItem, PhaseItem, StepItem, VerdictItem
 from webui.record import of_run, of_session
 from webui.transcript import Transcript, of_streams
 
@@ -92,3 +94,27 @@ async def test_a_session_is_read_back_with_its_runs_and_names(tmp_path: Path) ->
             item.id for item in loaded.page.items.values() if isinstance(item, CallItem)
         ]
         assert any(name.startswith("file:") for name in loaded.names.values())
+
+
+async def test_an_answer_ends_its_questions_and_a_switch_is_told(tmp_path: Path) -> None:
+    """Questions are open until a message answers them; whoever answers from then on stands where it was chosen."""
+    asked = {"kind": "clarify", "clarity": {"goal": 0.1, "constraints": 0.1, "success": 0.1}}
+    questions = [
+        {"text": "which?", "kind": "single_choice", "choices": ["a", "b"]},
+        {"text": "sure?", "kind": "yes_no"},
+    ]
+    script = [told({**asked, "questions": questions}), told(TRIVIAL), say("done")]
+    async with open_talks(tmp_path, script) as world:
+        talk = await world.talk()
+        await talk.say(Said("make something"))
+        await talk.wait()
+        page = (await of_session(world.kernel.journal, talk.session.id, turns=20)).page
+        assert [item.answered for item in page.items.values() if isinstance(item, PhaseItem)] == [False]
+        await SessionDesk(world.kernel, OWNER).switch(talk.session, persona="writer")
+        await talk.say(Said("1. a\n2. yes"))
+        await talk.wait()
+        page = (await of_session(world.kernel.journal, talk.session.id, turns=20)).page
+    items = sorted(page.items.values(), key=lambda item: item.first)
+    assert next(item for item in items if isinstance(item, PhaseItem)).answered
+    assert [item.changes for item in items if isinstance(item, ChangeItem)] == [{"persona": "writer"}]
+    assert [item.said for item in items if isinstance(item, MessageItem)] == ["goal", "answer", "reply"]

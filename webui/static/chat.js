@@ -2,6 +2,10 @@
 
 import "./approvals.js";
 
+import { obey, slash } from "./commands.js";
+import { send, tell } from "./send.js";
+import { act } from "./sessions.js";
+
 const conversation = document.querySelector("[data-conversation]");
 const form = document.querySelector("[data-composer]");
 const box = form?.querySelector("textarea");
@@ -10,28 +14,10 @@ const scroll = document.getElementById("scroll");
 const items = document.getElementById("items");
 const DRAFT = `oxios.draft.${session || "new"}`;
 const OUTBOX = `oxios.outbox.${session}`;
+const PLACEHOLDER = box?.placeholder ?? "";
 const STREAMED_CHARS_MAX = 200_000;
-
-function token() {
-  return document.querySelector('meta[name="csrf"]')?.content ?? form?.elements.csrf?.value ?? "";
-}
-
-async function send(path, fields) {
-  const answer = await fetch(path, {
-    method: "POST",
-    headers: { "X-CSRF-Token": token(), Accept: "application/json" },
-    body: new URLSearchParams(fields),
-  });
-  if (!answer.ok) {
-    const problem = await answer.json().catch(() => ({ title: answer.statusText }));
-    throw Object.assign(new Error(problem.title), { problem, status: answer.status });
-  }
-  return answer;
-}
-
-function tell(error) {
-  document.dispatchEvent(new CustomEvent("oxios:problem", { detail: error.problem ?? { title: error.message } }));
-}
+// What steers a terminal is not drawn; the record, which takes the place of what is streamed, has its colours.
+const ESCAPES = /\x1b\[[0-?]*[ -/]*[@-~]/g;
 
 // The page keeps to its end while the reader is there.
 
@@ -58,6 +44,7 @@ function place(html) {
   }
   window.htmx?.process(items);
   document.dispatchEvent(new CustomEvent("oxios:drawn", { detail: items }));
+  tellWanted();
   keepEnd(was);
 }
 
@@ -85,20 +72,40 @@ function stream(selector, { id, text }, reveal) {
   if (!target) return;
   const was = atEnd();
   const inner = target.scrollHeight - target.scrollTop - target.clientHeight < 40;
-  if (target.textContent.length < STREAMED_CHARS_MAX) target.append(text);
+  if (target.textContent.length < STREAMED_CHARS_MAX) target.append(text.replace(ESCAPES, ""));
   target.hidden = false;
   if (reveal) target.closest("details").hidden = false;
   if (inner) target.scrollTop = target.scrollHeight;
   keepEnd(was);
 }
 
+// What waits for the person, wherever it stands in the conversation.
+
+const wanted = () => items?.querySelector("[data-approval], [data-ask], [data-questions], [data-draft]");
+
+function goTo(element) {
+  element?.scrollIntoView({ block: "center" });
+  (element?.matches("[tabindex]") ? element : element?.querySelector("input, textarea, button"))?.focus();
+}
+
+function tellWanted() {
+  const waits = wanted();
+  const place = waits?.getBoundingClientRect();
+  const seen = place && scroll.getBoundingClientRect();
+  document.getElementById("wanted").hidden = !waits || (place.top < seen.bottom - 40 && place.bottom > seen.top + 40);
+  document.querySelector("#working > :last-child").textContent = waits ? "waits for you" : "working";
+}
+
 function setState({ busy: now, queued, title }) {
   document.getElementById("title").textContent = title;
+  document.querySelector(".topbar-title").textContent = title;
+  document.title = `${title} · Oxios`;
   document.getElementById("working").hidden = !now;
+  box.placeholder = now ? "Tell the agent at work" : PLACEHOLDER;
   document.getElementById("stop").hidden = !now;
   document.getElementById("composer-hint").textContent = now
     ? "Enter tells the agent at work · Alt Enter waits its turn"
-    : "Enter sends · Shift Enter breaks the line";
+    : "Enter sends · Shift Enter breaks the line · / commands";
   const list = document.getElementById("queue");
   list.hidden = !queued.length;
   list.replaceChildren(
@@ -213,29 +220,43 @@ function showOutbox() {
 async function submit(queue) {
   const text = box.value.trim();
   if (!text) return;
-  if (text.startsWith("/") && (await obey(text))) return;
-  const message = { text, key: crypto.randomUUID(), ...(queue ? { queue: "1" } : {}) };
+  if (text.startsWith("/") && (await obey(text, session, write))) return;
   if (editing !== null) {
-    await sayAnew(editing, message);
+    await sayAnew(editing, { text, key: crypto.randomUUID() });
     return;
   }
-  if (attached.length) message.attach = attached.map((file) => file.id).join(",");
+  const files = attached;
   attached = [];
   showAttached();
   write("");
-  if (session) {
-    keep(OUTBOX, [...kept(OUTBOX, []), message]);
-    showOutbox();
-    if (scroll) scroll.scrollTop = scroll.scrollHeight;
-    await flush();
-    return;
-  }
+  await (session ? say(text, queue, files) : begin(text, files));
+}
+
+async function say(text, queue = false, files = []) {
+  const message = { text, key: crypto.randomUUID(), ...(queue ? { queue: "1" } : {}) };
+  if (files.length) message.attach = files.map((file) => file.id).join(",");
+  keep(OUTBOX, [...kept(OUTBOX, []), message]);
+  showOutbox();
+  if (scroll) scroll.scrollTop = scroll.scrollHeight;
+  await flush();
+}
+
+async function begin(text, files) {
+  const message = { text, key: crypto.randomUUID() };
+  const picked = Object.fromEntries([...form.querySelectorAll("select")].map((one) => [one.name, one.value]));
   try {
-    const picked = Object.fromEntries([...form.querySelectorAll("select")].map((one) => [one.name, one.value]));
-    const answer = await send("/chat", { ...message, ...picked });
-    location.assign(answer.headers.get("HX-Redirect"));
+    const answer = await send("/chat", files.length ? picked : { ...message, ...picked });
+    const where = answer.headers.get("HX-Redirect");
+    if (files.length) {
+      const named = [];
+      for (const one of files) named.push((await upload(where.split("/").at(-1), one.file)).id);
+      await send(`${where}/say`, { ...message, attach: named.join(",") });
+    }
+    location.assign(where);
   } catch (error) {
     write(text);
+    attached = files;
+    showAttached();
     tell(error);
   }
 }
@@ -244,17 +265,22 @@ async function submit(queue) {
 
 let editing = null;
 
+function edit(turn, text) {
+  editing = turn;
+  document.getElementById("editing").hidden = turn === null;
+  write(text);
+}
+
 async function sayAnew(turn, message) {
   try {
     await send(`/chat/${session}/edit`, { ...message, turn });
-    editing = null;
-    write("");
+    edit(null, "");
   } catch (error) {
     tell(error);
   }
 }
 
-// Files go up at once; the message names them.
+// Files go up at once, and the message names them; those of a session that is not there yet go up when it is.
 
 let attached = [];
 
@@ -265,107 +291,37 @@ function showAttached() {
     ...attached.map((file) => {
       const line = document.createElement("li");
       line.textContent = `${file.name} (${Math.ceil(file.bytes / 1024)} KiB)`;
+      const away = document.createElement("button");
+      away.type = "button";
+      away.className = "button button-quiet button-small";
+      away.textContent = "×";
+      away.setAttribute("aria-label", `Do not attach ${file.name}`);
+      away.addEventListener("click", () => {
+        attached = attached.filter((one) => one !== file);
+        showAttached();
+        box.focus();
+      });
+      line.append(" ", away);
       return line;
     }),
   );
+}
+
+async function upload(where, file) {
+  const body = new FormData();
+  body.append("file", file);
+  return (await send(`/chat/${where}/attach`, body)).json();
 }
 
 async function attach(files) {
   for (const file of files) {
-    const body = new FormData();
-    body.append("file", file);
-    const answer = await fetch(`/chat/${session}/attach`, { method: "POST", headers: { "X-CSRF-Token": token(), Accept: "application/json" }, body });
-    const told = await answer.json();
-    if (answer.ok) attached.push(told);
-    else tell({ problem: told });
-  }
-  showAttached();
-}
-
-// What is done to the session
-
-async function act(name, fields = {}) {
-  try {
-    const answer = await send(`/chat/${session}/${name}`, fields);
-    const where = answer.headers.get("HX-Redirect");
-    if (where) location.assign(where);
-    else if (name === "delete") {
-      sessionStorage.setItem("oxios.deleted", (await answer.json()).undo);
-      location.assign("/chat/new");
-    } else location.reload();
-  } catch (error) {
-    tell(error);
-  }
-}
-
-function offerUndo() {
-  const undo = sessionStorage.getItem("oxios.deleted");
-  if (!undo) return;
-  sessionStorage.removeItem("oxios.deleted");
-  const bar = document.createElement("p");
-  bar.className = "undo-bar";
-  bar.role = "status";
-  bar.textContent = "The session was deleted. ";
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "button";
-  button.textContent = "Undo";
-  button.addEventListener("click", async () => {
     try {
-      location.assign((await send(undo, {})).headers.get("HX-Redirect"));
+      attached.push(session ? await upload(session, file) : { name: file.name, bytes: file.size, file });
     } catch (error) {
       tell(error);
     }
-  });
-  bar.append(button);
-  document.querySelector(".conversation")?.prepend(bar);
-}
-
-offerUndo();
-
-// Commands
-
-const COMMANDS = [
-  ["/new", "a new chat", () => location.assign("/chat/new")],
-  ["/stop", "stop what is under way", () => send(`/chat/${session}/stop`, {})],
-  ["/go on", "go on with a turn that was interrupted", () => send(`/chat/${session}/resume`, {})],
-  ["/persona", "NAME: who answers from the next turn on", (name) => send(`/chat/${session}/change`, { persona: name }).then(() => location.reload())],
-  ["/model", "PROVIDER/MODEL: which model, from the next turn on", (name) => send(`/chat/${session}/change`, { model: name }).then(() => location.reload())],
-  ["/rename", "NAME: what the session is called", (name) => send(`/chat/${session}/rename`, { name }).then(() => location.reload())],
-  ["/queue", "TEXT: a message that waits its turn", (text) => send(`/chat/${session}/say`, { text, queue: "1", key: crypto.randomUUID() })],
-  ["/help", "all shortcuts", () => document.dispatchEvent(new CustomEvent("oxios:shortcuts"))],
-];
-
-async function obey(line) {
-  const found = COMMANDS.find(([name]) => line === name || line.startsWith(`${name} `));
-  if (!found) return false;
-  write("");
-  try {
-    await found[2](line.slice(found[0].length).trim());
-  } catch (error) {
-    write(line);
-    tell(error);
   }
-  return true;
-}
-
-function suggest() {
-  const list = document.getElementById("slash");
-  const matching = box.value.startsWith("/") ? COMMANDS.filter(([name]) => name.startsWith(box.value.split(" ")[0])) : [];
-  list.hidden = !matching.length || box.value.includes(" ");
-  list.replaceChildren(
-    ...matching.map(([name, help]) => {
-      const line = document.createElement("li");
-      line.role = "option";
-      line.textContent = `${name}  ${help}`;
-      line.addEventListener("mousedown", (event) => {
-        event.preventDefault();
-        write(`${name} `);
-        list.hidden = true;
-      });
-      return line;
-    }),
-  );
+  showAttached();
 }
 
 // What the person does
@@ -374,22 +330,16 @@ if (form && box) {
   box.value = kept(DRAFT, "");
   grow();
   showOutbox();
+  const commands = slash(box, write);
   box.addEventListener("input", () => {
     grow();
-    suggest();
     keep(DRAFT, box.value);
   });
   box.addEventListener("keydown", (event) => {
-    if (event.key === "Tab" && !document.getElementById("slash").hidden) {
+    if (commands(event)) return;
+    if (event.key === "Escape" && editing !== null) edit(null, "");
+    else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
-      write(`${COMMANDS.find(([name]) => name.startsWith(box.value))?.[0] ?? box.value} `);
-      document.getElementById("slash").hidden = true;
-    } else if (event.key === "Escape" && editing !== null) {
-      editing = null;
-      write("");
-    } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-      event.preventDefault();
-      document.getElementById("slash").hidden = true;
       submit(event.altKey);
     }
   });
@@ -409,17 +359,28 @@ if (form && box) {
     attach([...picker.files]);
     picker.value = "";
   });
-  if (session) {
-    form.addEventListener("dragover", (event) => event.preventDefault());
-    form.addEventListener("drop", (event) => {
-      event.preventDefault();
-      attach([...event.dataTransfer.files]);
-    });
-    box.addEventListener("paste", (event) => {
-      if (event.clipboardData.files.length) attach([...event.clipboardData.files]);
-    });
-  }
+  form.addEventListener("dragover", (event) => event.preventDefault());
+  form.addEventListener("drop", (event) => {
+    event.preventDefault();
+    attach([...event.dataTransfer.files]);
+  });
+  box.addEventListener("paste", (event) => {
+    if (event.clipboardData.files.length) attach([...event.clipboardData.files]);
+  });
 }
+
+// What was asked before it begins is answered at once: one question with the answer alone, several by their numbers.
+
+document.addEventListener("submit", (event) => {
+  const asked = event.target.closest?.("[data-questions]");
+  if (!asked) return;
+  event.preventDefault();
+  const questions = [...asked.querySelectorAll(".question")];
+  const answers = questions.map((one) => [...one.querySelectorAll("input[type=text], input:checked")].map((field) => field.value.trim()).filter(Boolean).join(", "));
+  const missing = answers.findIndex((one) => !one);
+  if (missing >= 0) questions[missing].querySelector("input").focus();
+  else say(answers.length === 1 ? answers[0] : answers.map((one, place) => `${place + 1}. ${one}`).join("\n"));
+});
 
 // The sides: beside the conversation where there is room, over it where there is none.
 
@@ -438,18 +399,19 @@ document.addEventListener("click", (event) => {
   if (button.dataset.fold !== undefined) return fold(button);
   if (button.id === "newest") scroll.scrollTop = scroll.scrollHeight;
   else if (button.dataset.suggest !== undefined) write(button.dataset.suggest);
-  else if (button.dataset.say !== undefined) {
-    write(button.dataset.say);
-    submit(false);
-  } else if (button.dataset.act !== undefined) act(button.dataset.act);
-  else if (button.dataset.fork !== undefined) act("fork", { turn: button.dataset.fork });
-  else if (button.dataset.edit !== undefined) {
-    editing = button.dataset.edit;
-    write(button.dataset.text);
-  } else if (button.dataset.resume !== undefined) send(`/chat/${session}/resume`, {}).catch(tell);
-  else if (button.dataset.rename !== undefined) write("/rename ");
+  else if (button.dataset.fork !== undefined) act(session, "fork", { turn: button.dataset.fork });
+  else if (button.dataset.edit !== undefined) edit(button.dataset.edit, button.dataset.text);
+  else if (button.dataset.editNo !== undefined) edit(null, "");
+  else if (button.dataset.wanted !== undefined) goTo(wanted());
+  else if (button.dataset.resume !== undefined) send(`/chat/${session}/resume`, {}).catch(tell);
 });
 
-scroll?.addEventListener("scroll", () => keepEnd(false), { passive: true });
+scroll?.addEventListener("scroll", () => {
+  keepEnd(false);
+  if (conversation) tellWanted();
+}, { passive: true });
 if (scroll) scroll.scrollTop = scroll.scrollHeight;
-if (conversation) listen();
+if (conversation) {
+  tellWanted();
+  listen();
+}

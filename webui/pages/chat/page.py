@@ -17,6 +17,7 @@ from kernel.errors import Invalid
 from kernel.persona import load_personas
 from kernel.terms import asked_terms
 from ouroboros.sessionbook import SessionBook
+from ouroboros.sessiondesk import APPROVALS
 from ouroboros.sessionglance import Glance, glance_of
 from webui import sse
 from webui.beginning import Beginning, begin_session
@@ -38,11 +39,12 @@ SESSIONS_SHOWN = 60
 
 
 @get("/chat", include_in_schema=False)
-async def index(desk: Desk, q: FromQuery[str] = "", part_: Part = "") -> Response[Any]:
+async def index(desk: Desk, q: FromQuery[str] = "", archived: FromQuery[str] = "", part_: Part = "") -> Response[Any]:
     """The newest session; an empty one where there is none."""
-    sessions = await _sessions(desk, q)
+    listed = await _listed(desk, q, archived)
     if part_ == "sessions":
-        return part(desk, "chat/sessions.html", sessions=sessions, q=q, shown="")
+        return part(desk, "chat/sessions.html", **listed)
+    sessions = listed["sessions"]
     return Redirect(f"/chat/{sessions[0]['id']}" if sessions else "/chat/new")
 
 
@@ -50,7 +52,10 @@ async def index(desk: Desk, q: FromQuery[str] = "", part_: Part = "") -> Respons
 async def begin(desk: Desk, data: Form) -> Response[str]:
     """A new session, with its first message."""
     wanted = Beginning(
-        model=data.get("model", ""), persona=data.get("persona", ""), workspace=data.get("workspace", "")
+        model=data.get("model", ""),
+        persona=data.get("persona", ""),
+        approve=data.get("approve", ""),
+        workspace=data.get("workspace", ""),
     )
     session = await begin_session(desk, wanted)
     if data.get("text", "").strip():
@@ -61,21 +66,22 @@ async def begin(desk: Desk, data: Form) -> Response[str]:
 @get("/chat/new", include_in_schema=False)
 async def new(desk: Desk) -> Response[str]:
     """An empty conversation; the session begins with its first message."""
-    model = await _choices(desk)
-    return page(desk, "chat/empty.html", title="New chat", sessions=await _sessions(desk, ""), q="", shown="", **model)
+    return page(desk, "chat/empty.html", title="New chat", **await _listed(desk), **await _choices(desk))
 
 
 @get("/chat/{session_id:str}", include_in_schema=False)
 async def show(
     desk: Desk,
     session_id: FromPath[str],
+    *,
     part_: Part = "",
     q: FromQuery[str] = "",
+    archived: FromQuery[str] = "",
     before: FromQuery[int | None] = None,
 ) -> Response[Any]:
     """One conversation."""
     if part_ == "sessions":
-        return part(desk, "chat/sessions.html", sessions=await _sessions(desk, q), q=q, shown=session_id)
+        return part(desk, "chat/sessions.html", **await _listed(desk, q, archived, session_id))
     if part_ == "details":
         whole = glance_of(await desk.session(session_id))
         return part(desk, "chat/details.html", **await details_of(desk, whole), **await _choices(desk))
@@ -89,10 +95,8 @@ async def show(
         "chat/conversation.html",
         title=name,
         name=name,
-        sessions=await _sessions(desk, q),
-        q=q,
-        shown=seen.session.id,
         after=loaded.page.seq,
+        **await _listed(desk, q, archived, seen.session.id),
         **await _drawn(desk, seen, loaded),
         **await details_of(desk, seen, loaded),
         **await _choices(desk),
@@ -167,7 +171,12 @@ async def _drawn(desk: Desk, seen: Glance, loaded: Loaded) -> dict[str, Any]:
     return {"html": await drawing.draw_slowly(items), "earlier": begun if loaded.earlier else 0}
 
 
-async def _sessions(desk: Desk, q: str, archived: str = "") -> list[dict[str, Any]]:
+async def _listed(desk: Desk, q: str = "", archived: str = "", shown: str = "") -> dict[str, Any]:
+    """What the list of sessions is drawn from."""
+    return {"sessions": await _sessions(desk, q, archived), "q": q, "archived": archived, "shown": shown}
+
+
+async def _sessions(desk: Desk, q: str, archived: str) -> list[dict[str, Any]]:
     """The user's own: the pinned ones first, or those in which every word of `q` stands."""
     book = SessionBook(desk.kernel.journal, desk.user.principal)
     busy = set(desk.house.conversations.busy_ids(desk.user.principal))
@@ -190,8 +199,13 @@ async def _sessions(desk: Desk, q: str, archived: str = "") -> list[dict[str, An
 
 
 async def _choices(desk: Desk) -> dict[str, Any]:
-    personas = [one for one in load_personas(desk.kernel.settings.home).values() if one.enabled]
-    return {"personas": personas, "models": configured(desk.kernel.settings)}
+    """What the composer's pickers offer: each what is sent, and its words."""
+    settings = desk.kernel.settings
+    return {
+        "personas": [(one.id, one.name) for one in load_personas(settings.home).values() if one.enabled],
+        "models": [(name, name) for name in configured(settings)],
+        "modes": [(name, name) for name in APPROVALS[1:]],
+    }
 
 
 ROUTES = [index, begin, new, show, events, say, unqueue, stop, resume, confirm, *acts.ROUTES]
