@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,9 +10,20 @@ import pytest
 from kernel.adapters.providers.chat.assemble import Assembly as Chat
 from kernel.adapters.providers.form import form_of, words_of
 from kernel.adapters.providers.messages.assemble import Assembly as Messages
+from kernel.adapters.providers.openai import wire_of
 from kernel.adapters.providers.refusal import Asked
 from kernel.errors import OxiosError, ProviderDown
-from kernel.ports.provider import CallDelta, ModelUnknown, RateLimited, ReasoningDelta, Reply, TextDelta, Usage
+from kernel.ports.provider import (
+    CallDelta,
+    Message,
+    ModelRequest,
+    ModelUnknown,
+    RateLimited,
+    ReasoningDelta,
+    Reply,
+    TextDelta,
+    Usage,
+)
 
 ASKED = Asked("local", "http://127.0.0.1/v1/chat/completions", "m", "")
 
@@ -139,6 +151,25 @@ def test_a_reply_that_ended_with_an_error_is_none(choice: dict[str, Any], error:
     with pytest.raises(OxiosError) as raised:
         assembly.take([{"choices": [{"delta": {}, **choice}]}])
     assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("base_url", "tokens", "asks"),
+    [
+        ("https://api.openai.com/v1", "max_completion_tokens", True),
+        ("https://mine.openai.azure.com/openai/v1", "max_completion_tokens", True),
+        ("https://api.mistral.ai/v1", "max_tokens", False),
+        ("http://127.0.0.1:11434/v1", "max_tokens", True),
+        ("https://api.openai.com.example.org/v1", "max_tokens", True),
+    ],
+)
+def test_a_request_has_the_fields_that_its_server_takes(base_url: str, tokens: str, asks: bool) -> None:
+    """OpenAI and Azure refuse the old name of the bound, Mistral the asking for usage."""
+    wire = wire_of(base_url)
+    body = json.loads(b"".join(wire.encode(ModelRequest("m", [Message("user", "hi")]), "m")))
+    assert body[tokens] == ModelRequest("m", []).output_tokens_max
+    assert len({"max_tokens", "max_completion_tokens"} & body.keys()) == 1
+    assert ("stream_options" in body) is asks
 
 
 def test_events_name_what_they_carry() -> None:

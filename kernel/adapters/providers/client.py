@@ -1,8 +1,9 @@
 """A model server over one pooled aiohttp session, whichever wire format it speaks.
 
 Guarantees: one `Reply` or one typed error for each request; a key is looked up at every request and
-goes to `base_url` alone, never into an error or after a redirect; a cookie is never kept. What a
-wire format is, it is given as a `Wire`. Source: RFC-0012.
+goes to `base_url` alone, never into an error or after a redirect; a cookie is never kept. The
+environment's HTTP proxy is used, but for this machine. What a wire format is, it is given as a
+`Wire`. Source: RFC-0012.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from kernel.adapters.providers.exchange import Assembling, Exchange
 from kernel.adapters.providers.network import faults
+from kernel.adapters.providers.proxy import proxy_of
 from kernel.adapters.providers.refusal import Asked
 from kernel.errors import Invalid
 from kernel.ports.provider import KeyRefused, ModelEvent, ModelRequest, ProviderConfig
@@ -44,6 +46,7 @@ class WireClient:
         self._environ = environ
         self._wire = wire
         self._endpoint = endpoint_of(config.name, wire.url)
+        self._proxy = proxy_of(wire.url, environ)
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -60,7 +63,7 @@ class WireClient:
         key = key_of(self._config, self._environ, request.key)
         asked = Asked(self.name, wire.url, request.model or self._config.model, self._config.key_env, bool(key))
         body = wire.encode(request, asked.model)
-        exchange = Exchange(self._config.waits, asked, request, self._open_session(), faults())
+        exchange = Exchange(self._config.waits, asked, request, self._open_session(), faults(), proxy=self._proxy)
         try:
             await exchange.send(body, key, wire.headers(key))
             del body  # A whole conversation: not to be kept while its answer comes.

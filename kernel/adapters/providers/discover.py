@@ -9,6 +9,7 @@ Source: OpenAI and Anthropic API references, models; the servers' own default po
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -18,6 +19,7 @@ from kernel.adapters.providers.anthropic import KIND as ANTHROPIC
 from kernel.adapters.providers.anthropic import VERSION
 from kernel.adapters.providers.client import key_of
 from kernel.adapters.providers.network import faults, unreachable
+from kernel.adapters.providers.proxy import proxy_of
 from kernel.adapters.providers.refusal import Asked, refusal
 from kernel.errors import ProviderDown
 from kernel.ports.provider import Found, ProviderConfig
@@ -66,18 +68,22 @@ async def offered_models(config: ProviderConfig, environ: Mapping[str, str], giv
     try:
         with anyio.fail_after(config.waits.connect_s):
             async with _session() as session:
-                return await _models(session, base, headers, asked) or ()
+                return await _models(session, base, headers, asked, proxy_of(base, os.environ)) or ()
     except TimeoutError as error:
         said = f"{config.name} did not answer within {config.waits.connect_s:g} s"
         raise ProviderDown(said, remedy="check base_url and the network", kind="timeout") from error
 
 
 async def _models(
-    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], asked: Asked | None = None
+    session: aiohttp.ClientSession,
+    url: str,
+    headers: Mapping[str, str],
+    asked: Asked | None = None,
+    proxy: str | None = None,
 ) -> tuple[str, ...] | None:
     """The ids of the list at `url`; None where there is no such list. With `asked`, failures are raised."""
     try:
-        async with session.get(f"{url}/models", headers=headers, allow_redirects=False) as response:
+        async with session.get(f"{url}/models", headers=headers, allow_redirects=False, proxy=proxy) as response:
             body = await response.content.read(LIST_BYTES_MAX)
             if response.status != _OK:
                 if asked is not None:

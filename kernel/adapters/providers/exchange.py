@@ -68,6 +68,8 @@ class Exchange:
         request: ModelRequest,
         session: aiohttp.ClientSession,
         faults: Faults,
+        *,
+        proxy: str | None = None,
     ) -> None:
         self._waits = waits
         self._asked = asked
@@ -77,6 +79,7 @@ class Exchange:
         self._response: aiohttp.ClientResponse | None = None
         self._watch: _Watch | None = None
         self._faults = faults
+        self._proxy = proxy
         self._key = ""
         self._received = 0
 
@@ -95,7 +98,7 @@ class Exchange:
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + limit_s) as scope:
                 self._response = await self._session.post(
-                    self._asked.url, data=data, headers=more, allow_redirects=False
+                    self._asked.url, data=data, headers=more, allow_redirects=False, proxy=self._proxy
                 )
                 if self._response.status != HTTPStatus.OK:
                     await self._refuse(self._response)

@@ -57,6 +57,9 @@ def base_url_of(provider: str) -> str:
 
 
 def _reason(error: Exception) -> str:
+    status = getattr(error, "status", 0)
+    if status:  # A proxy's; its address, and a password in it, are left out.
+        return f"the proxy answered {status} {getattr(error, 'message', '')}"
     cause = getattr(error, "os_error", None)
     if type(cause) is OSError or isinstance(cause, ConnectionError):
         # asyncio's own words name the address a second time.

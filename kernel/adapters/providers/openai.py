@@ -27,16 +27,19 @@ def make(config: ProviderConfig) -> Provider:
 
 def openai_client(config: ProviderConfig, environ: Mapping[str, str]) -> WireClient:
     """`environ` is where the key is looked up. Raises: Invalid, as `make`."""
-    return WireClient(config, environ, _wire(config.base_url))
+    return WireClient(config, environ, wire_of(config.base_url))
 
 
-def _wire(base_url: str) -> Wire:
-    # OpenAI's own newer models refuse the old name; the servers that imitate it know no other.
-    own = base_url.startswith("https://") and urlsplit(base_url).hostname == "api.openai.com"
+def wire_of(base_url: str) -> Wire:
+    host = urlsplit(base_url).hostname or "" if base_url.startswith("https://") else ""
+    # OpenAI's own newer models, at Azure too, refuse the old name; the servers that imitate it know no other.
+    own = host == "api.openai.com" or host.endswith((".openai.azure.com", ".services.ai.azure.com"))
     tokens_field = "max_completion_tokens" if own else "max_tokens"
+    # Mistral refuses the field, and reports usage unasked.
+    usage_asked = host != "api.mistral.ai"
 
     def encode(request: ModelRequest, model: str) -> Sequence[bytes]:
-        return encode_request(request, model, tokens_field)
+        return encode_request(request, model, tokens_field, usage_asked=usage_asked)
 
     return Wire(
         url=f"{base_url.rstrip('/').removesuffix(_PATH)}{_PATH}",

@@ -19,12 +19,15 @@ _SOUNDS: Final = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3",
 _ACCEPTED: Final = "images (JPEG, PNG, GIF, WebP), PDF, WAV, MP3 and text"
 
 
-def encode_request(request: ModelRequest, model: str, tokens_field: str) -> list[bytes]:
-    """The body, in pieces of about `PIECE_BYTES`. `tokens_field` names the bound on output tokens.
+def encode_request(request: ModelRequest, model: str, tokens_field: str, *, usage_asked: bool = True) -> list[bytes]:
+    """The body, in pieces of about `PIECE_BYTES`. `tokens_field` names the bound on output tokens; without
+    `usage_asked`, usage is not asked for: a server may refuse the field, and report it unasked.
 
     Raises: AttachmentRefused.
     """
-    options: dict[str, Any] = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
+    options: dict[str, Any] = {"model": model, "stream": True}
+    if usage_asked:
+        options["stream_options"] = {"include_usage": True}
     options[tokens_field] = request.output_tokens_max
     if request.temperature is not None:
         options["temperature"] = request.temperature
