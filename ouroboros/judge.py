@@ -2,9 +2,10 @@
 
 Guarantees: the evidence is the run's own tool calls and their results, each under its entry's number,
 quoted as data; what the agent says of its work is shown as a claim, and proves nothing. A finding
-that rests on an entry which is not among that evidence has failed; one that rests on nothing, or on
-the claim alone, stays unjudged. A fact that a program found is never asked about, so no model
-overrules one. Where the model's JSON cannot be read twice, everything stays unjudged and says so.
+that rests on an entry which is not among that evidence has failed, and so has one that is met by
+nothing but the claim: what the journal does not show did not happen. A fact that a program found is never
+asked about, so no model overrules one. Where the model's JSON cannot be read twice, everything stays
+unjudged and says so.
 What this does not do: make a model's judgement right. The entries it names can be looked at.
 
 Source: RFC-0013.
@@ -154,8 +155,7 @@ def _checked(said: _SaidFinding, criterion: str, evidence: Evidence) -> Finding:
     if said.met is None:
         return _unjudged(criterion, f"the evidence does not tell: {said.why}")
     if said.met and not evidence.seqs.intersection(seqs):
-        what = "on the agent's words alone" if seqs else "on nothing"
-        return _unjudged(criterion, f"the judgement rests {what}: {said.why}")
+        return Finding(criterion, "failed", (), f"nothing in the journal shows it, but the agent's words: {said.why}")
     return Finding(criterion, "passed" if said.met else "failed", seqs, said.why)
 
 

@@ -236,3 +236,15 @@ def test_unmet_criteria_are_an_exit_code_of_their_own(place: Place) -> None:
     assert "Review notes, not met:\n- file contains: a.txt :: hello" in told["response"]
     done, _ = _served(script, place, "make a greeting")
     assert done.returncode == 0
+
+
+def test_an_agent_that_claims_what_the_journal_does_not_show_fails_its_review(place: Place) -> None:
+    """Though the model that judges believes it, at every attempt: exit 3, and the reply says what was not shown."""
+    draft = {"goal": "Test it.", "constraints": [], "criteria": ["The test suite was run and passed."]}
+    believed: dict[str, Any] = {"findings": [{"criterion": 1, "met": True, "evidence": [], "why": "it says so"}]}
+    attempt: list[Reaction] = [Answer(text="All 512 tests pass."), _json(believed)]
+    done, bodies = _served([_json(SUBSTANTIAL), _json(draft), *attempt * 3], place, "test it", "--json", "--exit-code")
+    told = _told(done)
+    assert (told["evaluation_passed"], told["exit_code"], told["phase_reached"]) == (False, 3, "review")
+    assert "nothing in the journal shows it" in told["response"]
+    assert "nothing in the journal shows it" in json.dumps(bodies[4])

@@ -70,13 +70,18 @@ def test_an_entry_that_is_no_evidence_fails_the_finding(seq: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("met", "seqs", "note"),
-    [(True, [7], "words alone"), (True, [7, 8], "words alone"), (True, [], "on nothing"), (None, [4], "does not tell")],
+    ("met", "seqs", "status", "note"),
+    [
+        (True, [7], "failed", "nothing in the journal shows it"),
+        (True, [7, 8], "failed", "nothing in the journal shows it"),
+        (True, [], "failed", "nothing in the journal shows it"),
+        (None, [4], "unjudged", "does not tell"),
+    ],
 )
-def test_claims_prove_nothing(met: bool | None, seqs: list[int], note: str) -> None:
-    """What rests on the agent's own words, on nothing, or is not known stays unjudged."""
+def test_claims_prove_nothing(met: bool | None, seqs: list[int], status: str, note: str) -> None:
+    """What is met by the agent's own words alone, or by nothing, has failed; what is not known stays unjudged."""
     finding = _judge(_said((met, seqs), (True, [6])))[0]
-    assert finding.status == "unjudged"
+    assert (finding.status, finding.evidence) == (status, ())
     assert note in finding.note
 
 
