@@ -164,12 +164,12 @@ class _KeyringError(Exception):
     pass
 
 
-def _fake_keyring(monkeypatch: pytest.MonkeyPatch, *, works: bool) -> dict[tuple[str, str], str]:
+def _fake_keyring(monkeypatch: pytest.MonkeyPatch, broken: type[Exception] | None = None) -> dict[tuple[str, str], str]:
     kept: dict[tuple[str, str], str] = {}
 
     def check() -> None:
-        if not works:
-            raise _KeyringError("no backend")
+        if broken is not None:
+            raise broken("no backend")
 
     def put(service: str, name: str, value: str) -> None:
         check()
@@ -197,7 +197,7 @@ def test_the_systems_keyring_is_used_where_it_is_wanted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Kept there with --keyring, found once routing.keyring is true, and removed from there."""
-    kept = _fake_keyring(monkeypatch, works=True)
+    kept = _fake_keyring(monkeypatch)
     give(monkeypatch, f"{SECRET}\n")
     assert main(["models", "key", "set", "openai", "--keyring"]) == 0
     assert kept == {("oxios", "openai"): SECRET}
@@ -212,11 +212,12 @@ def test_the_systems_keyring_is_used_where_it_is_wanted(
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("broken", [_KeyringError, ModuleNotFoundError, PermissionError])
 def test_a_keyring_that_does_not_work_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken: type[Exception]
 ) -> None:
     """Storing fails with what to do; looking finds nothing and goes on to the file."""
-    _fake_keyring(monkeypatch, works=False)
+    _fake_keyring(monkeypatch, broken)
     give(monkeypatch, f"{SECRET}\n")
     assert main(["models", "key", "set", "openai", "--keyring"]) == 8
     assert "no backend" in capsys.readouterr().err
