@@ -31,7 +31,7 @@ from kernel.engine.retry import ATTEMPTS_MAX, Backoff
 from kernel.engine.routes import Candidate, Chosen, Gate, Shut, decide
 from kernel.engine.sources import Found, Key
 from kernel.errors import KernelBug, NotFound, OxiosError, ProviderDown
-from kernel.ports.provider import KeyRefused, Price
+from kernel.ports.provider import KeyRefused, Price, Unreachable
 
 STEPS_MAX: Final = 256
 COMPACTIONS_MAX: Final = 2
@@ -337,7 +337,7 @@ class Plan:
         return GiveUp(reason, remedy, resumable=False, cause=error, code=failure.kind)
 
     def _give_up(self, now_s: float) -> GiveUp:
-        waits = [gate.free_at_s for model in self.models for gate in self._all_gates(model, now_s)]
+        waits = [gate.free_at_s for model in self.models for gate in self._all_gates(model, now_s) if gate.passes]
         failure = self._telling()
         kind = failure.kind if failure is not None else FailureClass.UNKNOWN
         cause = failure.error if failure is not None else None
@@ -348,7 +348,8 @@ class Plan:
         reason = f"no model can answer now: {self._notes.text(self.models)}"
         after_s = max(0.0, min(waits) - now_s) if waits else None
         remedy = "resume the run to go on" + (f" (not before {after_s:.0f} s have passed)" if after_s else "")
-        if isinstance(cause, OxiosError) and cause.remedy not in reason and not RULES[kind].passes:
+        person = isinstance(cause, Unreachable) or not RULES[kind].passes  # Waiting alone will hardly mend it.
+        if person and isinstance(cause, OxiosError) and cause.remedy not in reason:
             remedy = f"{cause.remedy}; then {remedy}"
         return GiveUp(reason, remedy, resumable, after_s, cause, kind)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "models"
 HELP = "list models, with context and price; how they served; and their keys"
 _FALLBACKS_SHOWN = 20
+_UNPRICED_SHOWN = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +157,9 @@ def _print_stats(shown: Mapping[str, Any]) -> None:
     best = shown["best_single"]
     if best:
         print(f"the best single model: {best['model']}, which would have cost {_usd(best['micro_usd'])} $")
+    unpriced = [one["model"] for one in shown["models"] if one["alone_micro_usd"] is None]
+    if unpriced:
+        print(f"no price is known of {', '.join(unpriced[:_UNPRICED_SHOWN])}: set providers.NAME.input_usd_per_mtok")
     fallbacks = shown["fallbacks"]
     for one in fallbacks[-_FALLBACKS_SHOWN:]:
         when = datetime.fromtimestamp(one["time_us"] / 1_000_000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -57,6 +57,7 @@ async def test_where_nobody_listens_nothing_is_owed(tmp_path: Path, wire: str) -
             assert state.status == "paused"
             assert f"cannot be reached at {url}" in state.note
             assert "Connection refused" in state.note
+            assert "check providers.bad.base_url and the network; then resume the run" in state.note
             assert await _paid(here, state) == (0, [0, 0, 0])
             assert state.spent == Cost(calls=0)
 

@@ -108,5 +108,6 @@ async def test_keys_that_are_all_refused_are_not_waited_for(tmp_path: Path, wire
         assert (state.status, here.clock.ahead_s) == ("paused", 0)
         assert "FIRST_KEY" in state.note
         assert "resume the run" in state.note
+        assert "not before" not in state.note  # A mended key is another, which does not rest.
         here.kernel.supervisor.desk.engine.health.forget("bad")
         assert (await here.resume(state)).status == "finished"

@@ -116,6 +116,7 @@ def test_statistics_are_counted_from_the_journal(home: Path, capsys: pytest.Capt
     assert "the best single model: openai/gpt-4o, which would have cost 2.5 $" in text
     assert "fallback: r1: local/llama → openai/gpt-4o: server: 500 (20" in text
     assert "at most" not in text
+    assert "no price is known of local/llama: set providers.NAME.input_usd_per_mtok" in text
     assert "breaker: local/llama env:K: open, 5 failures in a row" in text
 
 
