@@ -188,12 +188,21 @@ OVER: list[tuple[str, Bounds, StoppedBy]] = [
         Bounds(workspace_bytes_max=30 * MIB, deadline_s=60),
         "workspace",
     ),
+    (
+        'for i in {3..8}; do eval "exec $i> big; rm big; head -c 8M /dev/zero >&$i"; done; sleep 600',
+        Bounds(workspace_bytes_max=30 * MIB, deadline_s=20),
+        "workspace",
+    ),
     ("for i in {1..600}; do : > f$i; done; sleep 600", Bounds(workspace_files_max=500, deadline_s=60), "workspace"),
 ]
 UNDER: list[tuple[str, Bounds]] = [
     ("head -c 10000 /dev/zero", Bounds(output_bytes_max=10_000)),
     ("for i in {1..20}; do sleep 0.3 & done; wait", Bounds(processes_max=30)),
     ("for i in {1..2}; do head -c 8M /dev/zero > big$i; done; sleep 0.2", Bounds(workspace_bytes_max=30 * MIB)),
+    (
+        'for i in {3..4}; do eval "exec $i> big; rm big; head -c 8M /dev/zero >&$i"; done; sleep 0.2',
+        Bounds(workspace_bytes_max=30 * MIB),
+    ),
     ("for i in {1..300}; do : > f$i; done; sleep 0.2", Bounds(workspace_files_max=500)),
 ]
 

@@ -3,7 +3,8 @@
 The file system's own free space and free inodes are looked at often (one system call); where they
 fell by as much as the bound, the directories are walked, counting what changed since the start. So a
 short command never pays for a walk, and growth by others on the same disk is told apart by the
-walk. Since others may also free space meanwhile, whoever watches walks now and then in any case.
+walk; room that files take which are open but deleted is asked of `unlinked`. Since others may also free
+space meanwhile, whoever watches walks now and then in any case.
 
 Does not protect against growth between two looks (some hundredths of a second), nor does it see
 who made a change: two commands that run in one workspace are charged for each other's files.
@@ -13,8 +14,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 _BLOCK_BYTES: Final = 512
@@ -35,6 +37,8 @@ class Growth:
     since_s: float
     bytes_max: int
     files_max: int
+    unlinked: Callable[[Container[int]], int] = lambda _devices: 0
+    """Bytes on these devices that the watched processes hold in files without a name."""
     _start: dict[str, _Disk] = field(default_factory=dict[str, _Disk])
     _passed: int = 1
     """How often a walk found that the growth was another's; each raises the trigger by one bound."""
@@ -59,7 +63,7 @@ class Growth:
 
     def exceeded(self, stop: Callable[[], bool]) -> bool:
         """Walk and count what is new or changed since the start. Blocks; `stop` ends it early."""
-        size = files = 0
+        files, size = 0, self.unlinked({Path(root).stat().st_dev for root in self.roots})
         for root in self.roots:
             for status in _changed(root, self.since_s, stop):
                 files += 1
@@ -67,7 +71,7 @@ class Growth:
                 if size > self.bytes_max or files > self.files_max:
                     return True
         self._passed += 1
-        return False
+        return size > self.bytes_max
 
 
 def _disk(root: str) -> _Disk:

@@ -20,7 +20,7 @@ import anyio.abc
 import anyio.to_thread
 
 from kernel.adapters.sandbox.growth import Growth
-from kernel.adapters.sandbox.tree import descendants, tree_use
+from kernel.adapters.sandbox.tree import descendants, tree_use, unlinked_bytes
 from kernel.clock import Clock
 from kernel.ports.sandbox import Command, StoppedBy
 
@@ -70,7 +70,11 @@ class Watch:
         self._seen = Watched()
         roots = tuple(bind.path for bind in command.binds if bind.writable)
         self._growth = Growth(
-            roots, clock.now_us() / 1_000_000, self._bounds.workspace_bytes_max, self._bounds.workspace_files_max
+            roots,
+            clock.now_us() / 1_000_000,
+            self._bounds.workspace_bytes_max,
+            self._bounds.workspace_files_max,
+            lambda devices: unlinked_bytes(tree.root, devices) if tree.root else 0,
         )
 
     async def run(self, process: anyio.abc.Process) -> Watched:
