@@ -20,7 +20,10 @@ _OTHER_USER: Final = frozenset({"sudo", "su", "doas", "pkexec", "run0", "runuser
 _POWER: Final = frozenset({"shutdown", "reboot", "halt", "poweroff", "kexec"})
 _POWER_VERBS: Final = frozenset({"poweroff", "reboot", "halt", "kexec", "suspend", "hibernate", "rescue", "emergency"})
 _DISKS: Final = frozenset({"mke2fs", "mkswap", "wipefs", "fdisk", "sfdisk", "cfdisk", "parted", "sgdisk", "blkdiscard"})
-_CALM_DEVICES: Final = ("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/fd/", "/dev/zero")
+_CALM_DEVICES: Final = (
+    *("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/fd/", "/dev/zero", "/dev/full"),
+    "/dev/shm/",  # noqa: S108 -- memory, of which a command in the sandbox has its own
+)
 _HOME: Final = re.compile(r"(~[\w.-]*|\$HOME|\$\{HOME[^}]*\})(/(\.?\*)?)*")
 _GIT_VALUED: Final = frozenset({"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--exec-path"})
 _FORCING: Final = ("--force", "--mirror", "--delete", "--prune")

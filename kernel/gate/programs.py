@@ -21,10 +21,15 @@ _VALUED: Final[dict[str, str]] = {
     "setsid": "", "time": "fo", "xargs": "aEdILnPs", "exec": "a", "command": "", "builtin": "", "busybox": "",
     "toybox": "", "chroot": "", "unshare": "", "strace": "aeEIoOpPsSuX", "ltrace": "aelnopsu", "watch": "n",
     "flock": "wE", "chrt": "TPD", "taskset": "", "sudo": "CDghpRrTtUu", "doas": "Cu", "pkexec": "",
-    "run0": "", "setarch": "", "catchsegv": "", "script": "", "parallel": "jaS", "doit": "",
+    "run0": "", "setarch": "", "catchsegv": "", "parallel": "jaS", "doit": "", "prlimit": "p", "setpriv": "",
+    "nsenter": "tSG", "choom": "np", "systemd-run": "pHMu", "ssh-agent": "atE",
 }  # fmt: skip
 _PLAIN_FIRST: Final = {"timeout": 1, "chroot": 1, "flock": 1, "taskset": 1, "chrt": 1, "setarch": 1}
-_LONG_VALUED: Final = frozenset({"--signal", "--kill-after", "--adjustment", "--unset", "--chdir", "--user", "--group"})
+_LONG_VALUED: Final = frozenset(
+    {"--signal", "--kill-after", "--adjustment", "--unset", "--chdir", "--user", "--group", "--reuid", "--regid"}
+)
+_LINED: Final = frozenset({"su", "script", "flock"})
+"""They hand the text after -c to a shell."""
 _FIND_STARTS: Final = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 
 
@@ -83,10 +88,14 @@ def _through(words: tuple[str, ...], redirects: tuple[str, ...], depth: int) -> 
 def _started_by(this: Invocation, depth: int) -> Iterator[Invocation]:
     """What the program starts itself, as far as its arguments say."""
     rest = this.arguments
-    if this.name in SHELLS or this.name == "su":
+    if this.name in SHELLS or this.name in _LINED:
         yield from _shell_line(rest, depth)
-    elif this.name == "eval":
+    if this.name == "eval":
         yield from of_line(" ".join(rest), depth)
+    elif this.name == "watch":
+        yield from of_line(" ".join(_after_options("watch", rest)), depth)
+    elif this.name == "trap" and rest[:1] != ("-p",):
+        yield from of_line(" ".join(rest[:1]), depth)
     elif this.name == "find":
         for position, word in enumerate(rest):
             if word in _FIND_STARTS:
@@ -111,10 +120,8 @@ def _env_split(rest: tuple[str, ...], depth: int) -> Iterator[Invocation]:
     """`env -S 'sudo x'` splits its text into a command."""
     for position, word in enumerate(rest):
         text = ""
-        if word in {"-S", "--split-string"} and position + 1 < len(rest):
-            text = rest[position + 1]
-        elif word.startswith("-S"):
-            text = word[2:]
+        if word == "--split-string" or (word.startswith("-") and not word.startswith("--") and "S" in word):
+            text = word.partition("S")[2] or " ".join(rest[position + 1 : position + 2])
         elif word.startswith("--split-string="):
             text = word.partition("=")[2]
         if text:
@@ -129,8 +136,7 @@ def _after_options(wrapper: str, rest: tuple[str, ...]) -> tuple[str, ...]:
         if word == "--":
             return rest[position + 1 + plain :]
         if word.startswith("-") and len(word) > 1:
-            takes_next = word in _LONG_VALUED or word[1:] in set(valued)
-            position += 2 if takes_next else 1
+            position += 2 if _takes_next(word, valued) else 1
         elif "=" in word and not word.startswith(("/", ".")):
             position += 1
         elif plain:
@@ -139,3 +145,11 @@ def _after_options(wrapper: str, rest: tuple[str, ...]) -> tuple[str, ...]:
         else:
             return rest[position:]
     return ()
+
+
+def _takes_next(option: str, valued: str) -> bool:
+    """Whether the next word is its value: `-u X` and `-iu X`, but not `-uX`."""
+    if option.startswith("--"):
+        return option in _LONG_VALUED
+    first = next((place for place, letter in enumerate(option) if letter in valued), 0)
+    return first > 0 and first == len(option) - 1

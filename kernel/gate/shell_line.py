@@ -22,8 +22,13 @@ DEPTH_MAX: Final = 12
 _KEYWORDS: Final = frozenset(
     {"if", "then", "else", "elif", "fi", "do", "done", "while", "until", "esac", "{", "}", "!", "time", "coproc"}
 )
+_OF_TIME: Final = "-p"
+"""The one option of the keyword `time`; no program is called so."""
 _HEADS: Final = frozenset({"for", "select", "case", "function", "in"})
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[[^\]]*\])?\+?=")
+_DESCRIPTOR: Final = re.compile(r"\d+|\{[A-Za-z_]\w*\}")
+_BRACES: Final = re.compile(r"(?<!\$)\{([^{}]*,[^{}]*)\}")
+_BRACED_WORDS_MAX: Final = 256
 _FIELD_SPLIT: Final = re.compile(r"\$IFS\b|\$\{IFS[^}]*\}")
 _SPACE: Final = " \t\r"
 _BREAKS: Final = ";&|\n"
@@ -64,7 +69,8 @@ class _Reader:
         self.word: list[str] | None = None
         self.quoted = False
         self.awaits: str = ""
-        self.documents: list[tuple[str, SimpleCommand]] = []
+        self.documents: list[tuple[str, bool, SimpleCommand]] = []
+        """Delimiter, whether substitutions in the body are carried out, and the command that reads it."""
 
     def run(self, closing: str) -> None:
         """Read to the end, or to `closing` at this level."""
@@ -117,12 +123,13 @@ class _Reader:
         else:
             self.word.append(char)
 
-    def _double_quoted(self) -> None:
+    def _double_quoted(self, closing: str = '"') -> None:
+        """Text in which only substitutions are commands; to the end, where nothing closes it."""
         assert self.word is not None
         while self.at < len(self.text):
             char = self.text[self.at]
             self.at += 1
-            if char == '"':
+            if char == closing:
                 return
             if char == "\\":
                 self.word.append(self.text[self.at : self.at + 1])
@@ -133,7 +140,8 @@ class _Reader:
                 self._dollar()
             else:
                 self.word.append(char)
-        raise Unreadable('a " is missing')
+        if closing:
+            raise Unreadable(f"a {closing} is missing")
 
     def _dollar(self) -> None:
         """`$(…)` is read as commands, `$'…'` and `$"…"` as text, the rest stays as written."""
@@ -149,9 +157,27 @@ class _Reader:
             self.word.append(_ansi(self._until_unescaped_quote()))
             self.quoted = True
         elif follows == "{":
-            self.word.append("$" + self._until("}") + "}")
-        else:
+            self._parameter()
+        elif follows != '"':
             self.word.append("$")
+
+    def _parameter(self) -> None:
+        """`${x:-…}`, with what is substituted in it."""
+        assert self.word is not None
+        self.at += 1
+        self.depth += 1
+        if self.depth > DEPTH_MAX:
+            raise Unreadable("the line nests too deep")
+        self.word.append("${")
+        while self.at < len(self.text):
+            char = self.text[self.at]
+            self.at += 1
+            if char == "}":
+                self.word.append("}")
+                self.depth -= 1
+                return
+            self._take_in_word(char)
+        raise Unreadable("a } is missing")
 
     def _arithmetic(self) -> bool:
         """Step over `$((…))`, unless a substitution stands in it."""
@@ -187,8 +213,8 @@ class _Reader:
         self.word.append("$()")
 
     def _redirect(self, char: str) -> None:
-        if self.word is not None and not self.quoted and "".join(self.word).isdigit():
-            self.word = None  # the number of a descriptor
+        if self.word is not None and not self.quoted and _DESCRIPTOR.fullmatch("".join(self.word)):
+            self.word = None  # the number of a descriptor, or the variable that gets it
         self._end_word()
         operator = char
         while self.text[self.at : self.at + 1] in {"<", ">", "&", "|", "-"} and len(operator) < len("<<-"):
@@ -204,18 +230,18 @@ class _Reader:
         text, quoted = "".join(self.word), self.quoted
         self.word, self.quoted = None, False
         if self.awaits:
-            self._redirected_to(text)
+            self._redirected_to(text, quoted=quoted)
         elif quoted:
             self.command.words.append(text)
         elif text == "{" and self.command.words[:1] == ["function"]:
             self.command.words.clear()
-        elif self.command.words or not (text in _KEYWORDS or _ASSIGNMENT.match(text)):
+        elif self.command.words or not (text in _KEYWORDS or text == _OF_TIME or _ASSIGNMENT.match(text)):
             self.command.words.extend(_braces(text))
 
-    def _redirected_to(self, text: str) -> None:
+    def _redirected_to(self, text: str, *, quoted: bool) -> None:
         operator, self.awaits = self.awaits, ""
         if operator in {"<<", "<<-"}:
-            self.documents.append((text, self.command))
+            self.documents.append((text, not quoted, self.command))
         elif operator == "<<<":
             self.command.documents.append(text)
         else:
@@ -230,7 +256,7 @@ class _Reader:
         self.command = SimpleCommand()
 
     def _read_documents(self) -> None:
-        for delimiter, command in self.documents:
+        for delimiter, expanded, command in self.documents:
             lines: list[str] = []
             while self.at < len(self.text):
                 line, _, _ = self.text[self.at :].partition("\n")
@@ -238,8 +264,20 @@ class _Reader:
                 if line.strip() == delimiter:
                     break
                 lines.append(line)
-            command.documents.append("\n".join(lines))
+            body = "\n".join(lines)
+            command.documents.append(body)
+            if expanded:
+                self._substituted(body)
         self.documents.clear()
+
+    def _substituted(self, text: str) -> None:
+        """The commands that a here-document's text is made with."""
+        inner = _Reader(text, self.depth + 1)
+        if inner.depth > DEPTH_MAX:
+            raise Unreadable("the line nests too deep")
+        inner.word = []
+        inner._double_quoted("")
+        self.found.extend(inner.found)
 
     def _skip_comment(self) -> None:
         end = self.text.find("\n", self.at)
@@ -269,7 +307,16 @@ def _ansi(text: str) -> str:
 
 
 def _braces(text: str) -> list[str]:
-    """`{rm,-rf,/}` is three words; other braces stay."""
-    if text.startswith("{") and text.endswith("}") and "," in text:
-        return text[1:-1].split(",")
-    return [text]
+    """`{rm,-rf,/}` is three words, `su{do,}` two; braces without a comma stay."""
+    waiting, words = [text], list[str]()
+    while waiting:
+        word = waiting.pop()
+        found = _BRACES.search(word)
+        if found is None:
+            words += [word] if word else []
+        else:
+            pieces = [word[: found.start()] + piece + word[found.end() :] for piece in found[1].split(",")]
+            waiting.extend(reversed(pieces))
+        if len(waiting) + len(words) > _BRACED_WORDS_MAX:
+            raise Unreadable("its braces make too many words")
+    return words

@@ -99,6 +99,7 @@ DANGEROUS = [
     "echo x > /dev/sda",
     "echo x >/dev/sda1",
     "> /dev/sda",
+    "cp a /dev/shm/../sda",
     "echo x | tee /dev/sda",
     "git push --force",
     "git push -f origin main",
@@ -144,6 +145,7 @@ HARMLESS = [
     "git log --force",
     "dd if=a of=b",
     "dd if=a of=/dev/null",
+    "cp a /dev/shm/a",
     "ls 2>&1 >/dev/null",
     "echo x > out",
     "chmod -R 755 src",
@@ -211,6 +213,20 @@ def test_a_word_of_structured_arguments_is_data() -> None:
         ("/opt/x/tool", ("/opt/x/tool",)),
         ("echo \"$(date)\" 'x'", ("date", "echo")),
         ("$CC -c x.c", ("$CC",)),
+        ('$"git" status', ("git",)),
+        ("gi{t,} status", ("git",)),
+        ("echo ${x:-$(git status)} y", ("git", "echo")),
+        ("cat <<E\n$(git status) it's\nE\nls", ("cat", "git", "ls")),
+        ("cat <<'E'\n$(git status)\nE\nls", ("cat", "ls")),
+        ("time -p git status", ("git",)),
+        ("{fd}>log git status", ("git",)),
+        ("env -iu A git status", ("env", "git")),
+        ("env -vS 'git status'", ("env", "git")),
+        ("watch -n 5 'git status'", ("watch", "git")),
+        ("script -qc 'git status' /dev/null", ("script", "git")),
+        ("flock lock -c 'git status'", ("flock", "git", "git status")),
+        ("trap 'git status' EXIT", ("trap", "git")),
+        ("prlimit --nofile=3 git status", ("prlimit", "git")),
     ],
 )
 def test_programs_are_named(text: str, programs: tuple[str, ...]) -> None:
@@ -256,6 +272,8 @@ def test_nesting_is_bounded() -> None:
     """A line nested beyond reading is asked about rather than read for ever."""
     deep = "echo " + "$(" * (DEPTH_MAX + 5) + "ls" + ")" * (DEPTH_MAX + 5)
     assert "cannot be read" in danger(line(deep))
+    for hidden in ("${a:-" * 20_000 + "}" * 20_000, "{a,b}" * 2_000):
+        assert "cannot be read" in danger(line(f"echo {hidden}"))
     fine = "echo " + "$(" * 3 + "ls" + ")" * 3
     assert not danger(line(fine))
 
