@@ -127,7 +127,7 @@ class Egress:
         for address in addresses:
             if not is_public(address) and not self.private.names(target, address):
                 return _denied(
-                    f"{target.host} leads to {address}, which is not a public address",
+                    f"{_led(target, address)} not a public address",
                     f"only the operator can allow it: add {target.host}:{target.port} to network.private_hosts",
                     need=_need(target),
                 )
@@ -216,6 +216,11 @@ def _canonical(parts: SplitResult, host: str, port: int) -> str:
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?[]|") if parts.query else ""
     return f"{parts.scheme}://{shown}{path}{query}"
+
+
+def _led(target: UrlTarget, address: str) -> str:
+    bare = target.host.strip("[]")
+    return f"{address} is" if bare == address else f"{bare} leads to {address}, which is"
 
 
 def _need(target: UrlTarget) -> str:

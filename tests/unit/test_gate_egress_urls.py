@@ -274,7 +274,7 @@ def test_a_redirect_is_resolved_against_where_it_came_from(location: str, host: 
         ("http://a.example/", "from https to http"),
         ("file:///etc/passwd", "neither http nor https"),
         ("https://u:p@a.example/", "user name"),
-        ("https://169.254.169.254/latest/meta-data", "not a public address"),
+        ("https://169.254.169.254/latest/meta-data", "169.254.169.254 is not a public address"),
         ("https://2852039166/", "not a public address"),
         ("https://inside.example/", "not a public address"),
         ("https://unknown.example/", "could not be resolved"),
