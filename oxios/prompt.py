@@ -35,6 +35,7 @@ from kernel.ids import ApprovalId, RunId
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 T = TypeVar("T")
 
@@ -173,17 +174,15 @@ class TerminalAsker:
         console.rule(
             f"[bold]{plain(question.tool)}[/bold] wants to run  [dim]{approval} {run or ''}[/dim]", align="left"
         )
-        rows = (
+        rows: tuple[tuple[str, str], ...] = (
             ("target", question.target),
             ("why", question.why),
             ("enables", question.enables),
             ("undo", "can be undone (oxios undo)" if question.undoable else "cannot be undone"),
         )
-        for name, text in rows:
-            console.print(f"{name:8} {plain(text)}", markup=False, highlight=False)
         if question.keys:
-            remembered = ", ".join(map(plain, remembered_by(question.keys)))
-            console.print(f"{'covers':8} {remembered}  (run, always)", markup=False, highlight=False)
+            rows += (("covers", f"{', '.join(remembered_by(question.keys))}  (run, always)"),)
+        console.print(_indented(rows))
 
     def _columns(self) -> int:
         """Of this terminal now; what one without a size is taken to have."""
@@ -277,6 +276,19 @@ def _single_keys(terminal: int) -> Generator[None]:
     finally:
         with suppress(termios.error):  # The terminal is gone: nothing to put back.
             termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _indented(rows: tuple[tuple[str, str], ...]) -> Table:
+    """A name and its text each, whose later lines begin under the text: no target draws a row of its own."""
+    from rich.table import Table  # noqa: PLC0415 -- only once something is asked
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(Text(f"{name:8}"), Text(plain(text)))
+    return table
 
 
 def _offered(question: Question) -> tuple[Choice, ...]:

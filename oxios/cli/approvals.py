@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from kernel.errors import NotFound
 from oxios.exits import Exit
@@ -96,7 +96,7 @@ async def _show(looking: Looking, args: argparse.Namespace) -> int:
     }
     for name, text in lines.items():
         if text:
-            print(f"{name:8} {text}")
+            print(f"{name:8} {str(text).replace(chr(10), _UNDER)}")
     return Exit.OK
 
 
@@ -136,6 +136,9 @@ async def _forget(kernel: Kernel, args: argparse.Namespace) -> int:
     say(f"{args.key} is asked about again", args)
     return Exit.OK
 
+
+_UNDER: Final = "\n" + " " * 9
+"""Later lines of a text stand under its first: none of them passes for another field."""
 
 _LOOKS: dict[str, Callable[[Looking, argparse.Namespace], Awaitable[int]]] = {"list": _list, "show": _show}
 _ACTIONS: dict[str, Callable[[Kernel, argparse.Namespace], Awaitable[int]]] = {

@@ -155,6 +155,21 @@ def test_an_agent_cannot_draw_on_the_terminal(terminal: Terminal) -> None:
     assert "\x1b[2J" not in terminal.shown
 
 
+@pytest.mark.parametrize("gap", ["\n", " " * 71])
+def test_a_target_cannot_draw_a_row_of_its_own(terminal: Terminal, gap: str) -> None:
+    """Lines after a target's first, written or wrapped, begin under it, so none of them passes for another field."""
+    termios.tcsetwinsize(terminal.outer, (40, 80))
+
+    async def typing() -> None:
+        await terminal.see("s left)")
+        terminal.type("o")
+
+    approve(terminal, typing, replace(QUESTION, target=f"git push{gap}undo     can be undone"))
+    lines = [line.rstrip() for line in terminal.shown.splitlines()]
+    assert " " * 9 + "undo     can be undone" in lines
+    assert [line for line in lines if line.startswith("undo")] == ["undo     cannot be undone"]
+
+
 def test_keys_typed_before_the_question_are_no_answer(terminal: Terminal) -> None:
     """What was typed ahead is dropped, so nobody allows what they have not seen."""
     terminal.type("ooo")
