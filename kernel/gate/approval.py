@@ -53,7 +53,7 @@ class ApprovalLayer:
                 keys=keys.narrowest_first if policy == "on_demand" else (),
                 tier=self._tier(),
                 goal=goal,
-                perilous=perilous,
+                always=perilous or (_so_set(request.syscall.name, rules) if policy == "always" else ""),
             )
         )
 
@@ -87,3 +87,7 @@ class ApprovalLayer:
                 return None
             resting_on.extend(held)
         return tuple(resting_on)
+
+
+def _so_set(tool: str, rules: Rules) -> str:
+    return f"approval.policies.{tool} is always" if tool in rules.policies else f"{tool} is declared so"

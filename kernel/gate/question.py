@@ -25,16 +25,16 @@ _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def question_of(
-    request: Request, targets: Iterable[Target], *, keys: tuple[str, ...], tier: Tier, goal: str, perilous: str
+    request: Request, targets: Iterable[Target], *, keys: tuple[str, ...], tier: Tier, goal: str, always: str
 ) -> Question:
-    """`keys` are empty where the answer cannot be remembered."""
+    """`keys` are empty where the answer cannot be remembered, and `always` says why it is asked every time."""
     found = tuple(targets)
     tool = request.syscall.name
     shown = _all_shown(found) or _arguments(request)
     return Question(
         tool=tool,
         target=_bounded(shown, TARGET_CHARS_MAX),
-        why=_bounded(_why(request, goal, perilous), REASON_CHARS_MAX),
+        why=_bounded(_why(request, goal, always), REASON_CHARS_MAX),
         enables=_enables(request, found, tier),
         undoable=request.syscall.effect is Effect.WRITE,
         keys=keys,
@@ -73,8 +73,8 @@ def _shown(target: Target) -> str:
             return f"{target.kind}:{target.name}"
 
 
-def _why(request: Request, goal: str, perilous: str) -> str:
-    said = f"{perilous}; " if perilous else ""
+def _why(request: Request, goal: str, always: str) -> str:
+    said = f"{always}; " if always else ""
     asked = f"{request.principal} calls {request.syscall.name}"
     return f"{said}{asked} for: {goal}" if goal else f"{said}{asked} with {_arguments(request)}"
 

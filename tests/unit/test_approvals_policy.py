@@ -96,6 +96,20 @@ def test_danger_is_always_asked_about_and_cannot_be_remembered(tmp_path: Path, m
     run_world(tmp_path, body)
 
 
+def test_a_policy_of_always_is_named_where_it_refuses(tmp_path: Path) -> None:
+    """The setting is told, to the person who is asked and in the refusal; not the whole goal."""
+
+    async def body(world: World) -> None:
+        world.rules = Rules("auto", policies={"exec": "always"})
+        world.person.script = [Answer("deny")]
+        refused = await world.admit(request_of(number=1), PLAIN)
+        assert isinstance(refused, Denied)
+        assert refused.reason.endswith("(always asked: approval.policies.exec is always)")
+        assert world.person.asked[0].why.startswith("approval.policies.exec is always; agent:")
+
+    run_world(tmp_path, body)
+
+
 def test_the_settings_policy_replaces_the_declared_one(tmp_path: Path) -> None:
     """Both stronger and weaker: the operator decides; danger stays above."""
     assert policy_of("on_demand", "t", Rules(policies={"t": "always"}), "") == "always"

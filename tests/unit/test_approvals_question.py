@@ -25,7 +25,7 @@ def asked(
     text: str = "",
 ) -> Question:
     request = request_of("tool", effect=effect, text=text)
-    return question_of(request, targets, keys=("tool",), tier=tier, goal=goal, perilous=perilous)
+    return question_of(request, targets, keys=("tool",), tier=tier, goal=goal, always=perilous)
 
 
 def test_the_resolved_target_is_shown() -> None:
