@@ -73,7 +73,8 @@ async def undo(call: Call, args: UndoArgs) -> ToolResult | Change:
     target, known = call.path(args.path), read_mark(mark)
     if target.real != f"{known.mount.rstrip('/')}/{known.inner}":
         raise Conflict(
-            f"{args.path} is not the file that {args.call} changed", remedy=f"that was {known.mount}/{known.inner}"
+            f"{args.path} leads to {target.real}, which is not the file that {args.call} changed",
+            remedy="put the file back in the link's place, or restore it by hand",
         )
     pre_image = await journal.blob(known.before) if known.before is not None else None
     return Undo(reversal(mark, pre_image), args.call, call.id, call.principal, journal)

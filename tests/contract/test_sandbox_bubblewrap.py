@@ -203,6 +203,18 @@ async def test_a_system_directory_is_no_workspace(place: str) -> None:
         await said(Path(place), "true")
 
 
+@pytest.mark.parametrize("swapped", ["w", "w/sub"])
+async def test_a_workspace_that_was_replaced_by_a_link_shows_nothing(tmp_path: Path, swapped: str) -> None:
+    """Between the gate's decision and the start, somebody puts a link to another place there, or on the way."""
+    (tmp_path / "other" / "sub").mkdir(parents=True)
+    (tmp_path / "w" / "sub").mkdir(parents=True)
+    place = tmp_path / swapped
+    (tmp_path / "w").rename(tmp_path / "gone") if swapped == "w" else place.rmdir()
+    place.symlink_to(tmp_path / "other")
+    with pytest.raises(Invalid, match="replaced by a link"):
+        await said(tmp_path / "w" / "sub", "ls")
+
+
 async def test_a_directory_outside_the_binds_is_no_cwd(tmp_path: Path) -> None:
     """It is refused in words before anything starts."""
     with pytest.raises(Invalid, match="not in the workspace"):

@@ -72,6 +72,12 @@ def check_binds(command: Command, hidden: Sequence[str]) -> None:
     """Raises: Invalid, where a bind would uncover the system or a hidden place, or holds no cwd."""
     for bind in command.binds:
         real = os.path.realpath(bind.path)
+        if real != os.path.normpath(bind.path):
+            # What the gate allowed was a directory; what lies behind the link, nobody looked at.
+            raise Invalid(
+                f"{bind.path} leads to {real} now: it was replaced by a link",
+                remedy="make it a directory again, or name the real one",
+            )
         if real in _NOT_BINDABLE or real.startswith(("/proc/", "/sys/", "/dev/")):
             raise Invalid(
                 f"{bind.path} cannot be the workspace of a sandboxed command",
