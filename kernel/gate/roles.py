@@ -67,9 +67,16 @@ class RoleLayer:
         return Denied(
             "roles",
             f"role {request.role!r} may not call {request.syscall.name} ({request.syscall.tier})",
-            f"the operator can add a line to {self._path}: p, {request.role}, {named}, {request.syscall.tier}",
+            self._remedy(request.role, named, request.syscall.tier),
             need=named,
         )
+
+    def _remedy(self, role: str, named: str, tier: str) -> str:
+        """What would let the call through: a line more, or one less where it is denied in so many words."""
+        without = Policy(tuple(rule for rule in self._policy.rules if rule[-1] != "deny"), self._policy.inherits)
+        if enforcer(without)(role, named, tier):
+            return f"a deny line in {self._path} covers {named}; the operator can take it out"
+        return f"the operator can add a line to {self._path}: p, {role}, {named}, {tier}"
 
     def _refresh(self) -> None:
         try:

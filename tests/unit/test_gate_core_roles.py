@@ -97,6 +97,17 @@ def test_deny_beats_allow_and_patterns_end_in_a_star(tmp_path: Path) -> None:
     assert not office.may("b", CAPS_LIST)
 
 
+def test_a_refusal_says_which_way_the_policy_would_have_to_change(tmp_path: Path) -> None:
+    """Where a deny line is in the way, no further line helps: the remedy is to take that one out."""
+    office = Office(tmp_path, "p, a, kernel/caps.*, *\np, a, kernel/caps.grant, *, deny")
+    denied, unnamed = office.ask("a", CAPS_GRANT), office.ask("a", RUNS_START)
+    assert denied is not None
+    assert unnamed is not None
+    assert "deny line" in denied.remedy
+    assert "can take it out" in denied.remedy
+    assert "p, a, kernel/runs.start, " in unnamed.remedy
+
+
 def test_roles_inherit_also_in_a_circle(tmp_path: Path) -> None:
     """`g` passes on what the other may, over several steps; a circle of roles hangs nothing."""
     office = Office(tmp_path, "g, a, b\ng, b, c\ng, c, a\np, c, tool/read, read_only")
