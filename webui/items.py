@@ -41,6 +41,8 @@ class PhaseItem(Item):
     ms: float | None = None
     result: dict[str, Any] = field(default_factory=dict[str, Any])
     message: str = ""
+    reply: str = ""
+    """Of a conversation, while it is written."""
     answered: bool = False
     """What it asked has its answer."""
 

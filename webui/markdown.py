@@ -40,7 +40,16 @@ def to_html(source: str) -> Markup:
 
 def framed(source: str) -> Markup:
     """`to_html`, with our own frame around code and tables."""
-    html = str(to_html(source))
+    return _frame(to_html(source))
+
+
+def draft_html(source: str) -> Markup:
+    """`framed` of a text that is still being written: of the newest part where it is long, and not kept."""
+    return _frame(_render(source[-SOURCE_CHARS_MAX:]))
+
+
+def _frame(plain: Markup) -> Markup:
+    html = str(plain)
     for tag, whole in _FRAMED.items():
         html = html.replace(tag, whole)
     return Markup(html)  # noqa: S704 -- the sanitiser leaves no `<` of the source's own
@@ -48,6 +57,10 @@ def framed(source: str) -> Markup:
 
 @lru_cache(maxsize=512)
 def _html(source: str) -> Markup:
+    return _render(source)
+
+
+def _render(source: str) -> Markup:
     rendered = _parser().render(source)
     return Markup(  # noqa: S704 -- it has passed the sanitiser
         nh3.clean(

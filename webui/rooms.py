@@ -20,20 +20,23 @@ from anyio.abc import TaskGroup
 from kernel.boot import Kernel
 from kernel.journal.entry import Entry
 from kernel.log import get_logger
-from kernel.runtime.live import LiveProgress, LiveReasoning, LiveText
+from kernel.runtime.live import LiveEvent, LiveProgress, LiveReasoning, LiveText
+from ouroboros.ahead import ReplyAhead
 from ouroboros.session import REWOUND, Session
 from ouroboros.sessionglance import Glance
 from webui import sse
 from webui.asker import WebAsker
 from webui.conversations import Conversations
 from webui.drawing import Drawing
-from webui.items import CallItem, Item, StepItem
+from webui.items import CallItem, Item, MessageItem, PhaseItem, StepItem
+from webui.markdown import draft_html
 from webui.record import of_session
-from webui.stream import Asked, Frame, Hub, Lagged, everything
+from webui.stream import Asked, Follower, Frame, Hub, Lagged, everything
 from webui.templates import Views
 from webui.transcript import Transcript
 from webui.underway import Underway
 from webui.viewer import Viewer
+from webui.writing import Writing
 
 TURNS_SHOWN: Final = 20
 TURNS_KEPT: Final = 2 * TURNS_SHOWN
@@ -55,6 +58,7 @@ class Room:
         self._rooms = rooms
         self._ahead = ""
         self._underway = Underway()
+        self._writing = Writing(rooms.kernel.clock)
         self.loaded = anyio.Event()
 
     @property
@@ -70,18 +74,16 @@ class Room:
                 async with rooms.hub.following(everything, (self.id,)) as follower:
                     # With no wait since then: what is said from here on comes to the follower.
                     heard, known = rooms.hub.underway, rooms.hub.account
-                    self._underway.take_over(heard, [run for run in heard.runs() if known(run) == self.id])
+                    ours = [run for run in heard.runs() if self.id in {run, known(run)}]
+                    self._underway.take_over(heard, ours)
                     loaded = await of_session(rooms.kernel.journal, self.id, turns=TURNS_SHOWN)
                     self.page = loaded.page
                     self._underway.take_over(heard, [run for run in loaded.runs if known(run) != self.id])
                     rooms.hub.watch_too(follower, loaded.runs)
                     self.drawing.names.update(loaded.names)
                     self.loaded.set()
-                    while True:
-                        with anyio.move_on_after(LINGER_S) as idle:
-                            self._take(await follower.waiting())
-                        if idle.cancelled_caught and not self.viewers:
-                            return
+                    while await self._next(follower):
+                        self._write()
         except Lagged:
             _log.info("room_lagged", session=self.id)  # or the server ends; viewers come back
         finally:
@@ -89,6 +91,13 @@ class Room:
             self.loaded.set()
             for viewer in self.viewers:
                 viewer.lose()
+
+    async def _next(self, follower: Follower) -> bool:
+        """Take what comes, or wait until something is to be drawn; False where nobody has looked for LINGER_S."""
+        wait_s = self._writing.wait_s()
+        with anyio.move_on_after(LINGER_S if wait_s is None else wait_s) as idle:
+            self._take(await follower.waiting())
+        return bool(self.viewers) or wait_s is not None or not idle.cancelled_caught
 
     @asynccontextmanager
     async def viewing(self, after: int) -> AsyncGenerator[Viewer]:
@@ -128,24 +137,55 @@ class Room:
         changed.clear()
 
     def _other(self, frame: Frame) -> None:
-        if isinstance(frame, (LiveText, LiveReasoning, LiveProgress)):
-            self._underway.hear(frame)
         match frame:
             case Entry():
                 self._entry(frame)
                 self._send(sse.encode("redraw", "", frame.seq))
                 self._state_changed()
-            case LiveText() | LiveReasoning():
-                kind = "text" if isinstance(frame, LiveText) else "reasoning"
-                if frame.run != self.id:
-                    self._say(kind, {"id": self._speaking(frame.run), "text": frame.text})
-            case LiveProgress():
-                call = self.page.call(frame.call)
-                if call is not None:
-                    self._say("progress", {"id": call.id, "text": frame.text})
             case Asked():
                 asking = [item for item in self.page.items.values() if isinstance(item, CallItem)]
                 self._show([item for item in asking if item.run == frame.run and item.tool == "ask_user"][-1:])
+            case LiveText() | LiveReasoning() | LiveProgress():
+                self._underway.hear(frame)
+                self._live(frame)
+
+    def _live(self, event: LiveEvent) -> None:
+        match event:
+            case LiveText() if event.run == self.id:
+                if phase := self._assessing():
+                    self._writing.changed(phase.id, self.id)
+            case LiveText():
+                self._writing.changed(self._speaking(event.run), event.run)
+            case LiveReasoning():
+                if event.run != self.id:
+                    self._say("reasoning", {"id": self._speaking(event.run), "text": event.text})
+            case LiveProgress():
+                call = self.page.call(event.call)
+                if call is not None:
+                    self._say("progress", {"id": call.id, "text": event.text})
+
+    def _write(self) -> None:
+        """Replies as they read now, in the elements where they are written."""
+        taken = self._writing.take()
+        for element, stream in taken.items():
+            if self.viewers and (text := self._written(stream)):
+                self._say("prose", {"id": element, "html": draft_html(text)})
+        if taken:
+            self._writing.drawn()
+
+    def _written(self, stream: str) -> str:
+        """What of a reply is there before its entry; nothing where that came."""
+        text, _ = self._underway.reply(stream)
+        return text if stream != self.id else ReplyAhead().feed(text)
+
+    def _assessing(self) -> PhaseItem | None:
+        """The phase whose answer may be the reply itself; with files, the message will be a task whatever it says."""
+        phase = self.page.phase(self.id)
+        if phase is None or phase.phase != "assess" or phase.state != "running":
+            return None
+        newest = reversed(self.page.items.values())
+        goal = next((item for item in newest if isinstance(item, MessageItem) and item.said == "goal"), None)
+        return None if goal is not None and goal.attachments else phase
 
     def _speaking(self, run: str) -> str:
         """The element of the reply that is being written; shown ahead of its entry, which may be on its way."""
@@ -163,6 +203,8 @@ class Room:
         if entry.stream == self.id and self._seen.session is not self._rooms.talks.session(self.id):
             self._seen.session.apply_entry(entry)
         self._underway.settle(entry)
+        if entry.kind == "model.reply":
+            self._writing.over(entry.stream)
         if entry.seq <= self.page.seq:
             return []
         turn = self.page.turn
@@ -189,6 +231,9 @@ class Room:
             case StepItem(replied=False):
                 item.text, item.reasoning = self._underway.reply(item.run)
                 return bool(item.text or item.reasoning)
+            case PhaseItem(phase="assess", state="running") if item is self._assessing():
+                item.reply = self._written(self.id)
+                return bool(item.reply)
             case CallItem(state="running"):
                 item.text = self._underway.output(item.run, item.call)
                 return bool(item.text)

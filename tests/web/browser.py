@@ -50,6 +50,8 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
 """
+_GIVEN_UP: Final = ("htmx:sendAbort,", "htmx:afterRequest,")
+"""What htmx says of a request that was under way when its page was left; of one that failed it says more."""
 DRAWN: Final = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 """Until what was changed has been drawn: colours are judged as they are seen."""
 Theme = Literal["light", "dark"]
@@ -171,7 +173,7 @@ class Visitor:
         assert not left, "\n".join(left)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
+        if message.type in {"error", "warning"} and not message.text.startswith(_GIVEN_UP):
             self.faults.append(f"{message.type} {message.location.get('url', '')}: {message.text}")
 
     def _on_request(self, request: Request) -> None:

@@ -16,9 +16,11 @@ from kernel.testing.provider import Turn, call
 from ouroboros.session import Session
 from ouroboros.sessionglance import Glance
 from tests.cycle_world import TRIVIAL, told
+from tests.unit.engine_world import HandClock
 from tests.web.talk_world import TalkWorld, open_talks
 from webui.conversations import Said
 from webui.underway import KEPT_CHARS_MAX, RUNS_MAX, Underway
+from webui.writing import WITHIN_S, Writing
 
 RUN, OTHER = RunId("r1"), RunId("r2")
 CALL = CallId("r1.1")
@@ -70,6 +72,24 @@ def test_another_takes_over_what_is_asked_for() -> None:
     room.take_over(heard, [RUN])
     heard.hear(LiveText(RUN, " later"))
     assert (room.reply(RUN)[0], room.runs()) == ("mine", (RUN,))
+
+
+def test_a_reply_is_drawn_soon_and_for_a_twentieth_of_the_time() -> None:
+    """Not before it is due, then at once; what took long to draw is drawn more rarely; what is over, not at all."""
+    clock = HandClock()
+    writing = Writing(clock)
+    writing.changed("step-1", RUN)
+    assert (writing.take(), writing.wait_s()) == ({}, pytest.approx(WITHIN_S))
+    clock.now_s += WITHIN_S
+    assert writing.take() == {"step-1": RUN}
+    clock.now_s += 0.05
+    writing.drawn()
+    writing.changed("step-1", RUN)
+    writing.changed("step-9", OTHER)
+    assert writing.wait_s() == pytest.approx(20 * 0.05)
+    writing.over(RUN)
+    clock.now_s += 1.0
+    assert (writing.take(), writing.wait_s()) == ({"step-9": OTHER}, None)
 
 
 async def _seen(world: TalkWorld, session: Session) -> str:
@@ -134,3 +154,42 @@ async def test_a_page_opened_in_mid_reply_shows_its_text_so_far(tmp_path: Path) 
         await talk.stop()
     assert "&lt;b&gt;so far&lt;/b&gt;" in first
     assert ("because" in first, "because" in second, "so far" in second) == (False, True, True)
+
+
+@pytest.mark.anyio
+async def test_a_conversations_reply_is_shown_while_it_is_written(tmp_path: Path) -> None:
+    """It is read out of the JSON that it comes in: by who looks already, and by who opens the page meanwhile."""
+    async with open_talks(tmp_path, [Turn(hang=True)]) as world:
+        asked, _ = _when(world, lambda event: isinstance(event, Entry) and event.kind == "model.request")
+        talk = await world.talk()
+        await talk.say(Said("hello"))
+        with anyio.fail_after(30):
+            await asked.wait()
+        session = talk.session.id
+        world.kernel.bus.publish(LiveText(session, '{"kind": "conversation", "reply": "Good <b>'))
+        room = await world.rooms.enter(Glance(talk.session, "", 1))
+        async with room.viewing(room.page.seq) as viewer:
+            first = (await viewer.next()).decode()
+            world.kernel.bus.publish(LiveText(session, "morning"))
+            with anyio.fail_after(30):
+                then = (await viewer.next()).decode()
+        second = await _seen(world, talk.session)
+        await talk.stop()
+    assert "data-text><p>Good &lt;b&gt;</p>" in first
+    assert ("event: prose" in then, "<p>Good &lt;b&gt;morning</p>" in then) == (True, True)
+    assert "data-text><p>Good &lt;b&gt;morning</p>" in second
+
+
+@pytest.mark.anyio
+async def test_what_a_phase_says_of_a_task_is_nobodys_reply(tmp_path: Path) -> None:
+    """JSON of another kind is shown to nobody."""
+    async with open_talks(tmp_path, [Turn(hang=True)]) as world:
+        asked, _ = _when(world, lambda event: isinstance(event, Entry) and event.kind == "model.request")
+        talk = await world.talk()
+        await talk.say(Said("hello"))
+        with anyio.fail_after(30):
+            await asked.wait()
+        world.kernel.bus.publish(LiveText(talk.session.id, '{"kind": "task", "reply": "secret thought'))
+        shown = await _seen(world, talk.session)
+        await talk.stop()
+    assert "secret" not in shown

@@ -79,6 +79,15 @@ function stream(selector, { id, text }, reveal) {
   keepEnd(was);
 }
 
+function writeOut({ id, html }) {
+  const target = document.getElementById(id)?.querySelector("[data-text]");
+  if (!target) return;
+  const was = atEnd();
+  window.Idiomorph.morph(target, html, { morphStyle: "innerHTML" });
+  target.hidden = false;
+  keepEnd(was);
+}
+
 // What waits for the person, wherever it stands in the conversation.
 
 const wanted = () => items?.querySelector("[data-approval], [data-ask], [data-questions], [data-draft]");
@@ -136,7 +145,7 @@ async function takeBack(number) {
 function listen() {
   const source = new EventSource(`/chat/${conversation.dataset.conversation}/events?after=${conversation.dataset.after}`);
   source.addEventListener("item", (event) => place(event.data));
-  source.addEventListener("text", (event) => stream("[data-text]", JSON.parse(event.data)));
+  source.addEventListener("prose", (event) => writeOut(JSON.parse(event.data)));
   source.addEventListener("reasoning", (event) => stream("[data-reasoning]", JSON.parse(event.data), true));
   source.addEventListener("progress", (event) => stream("[data-progress]", JSON.parse(event.data)));
   source.addEventListener("redraw", () => location.reload());
