@@ -15,7 +15,17 @@ from kernel.gate.role_policy import parse_policy
 from kernel.ids import RunId
 from kernel.journal.appender import Reader
 from kernel.runtime.history import read_history
-from kernel.runtime.rehearsal import Changed, Finding, PastCall, Rehearsal, Rehearsed, RuleSet, past_calls, rehearse
+from kernel.runtime.rehearsal import (
+    Changed,
+    Finding,
+    PastCall,
+    Rehearsal,
+    Rehearsed,
+    RuleSet,
+    past_calls,
+    past_requests,
+    rehearse,
+)
 from kernel.settings import Settings
 from kernel.settings.load import resolve
 from kernel.settings.source import from_file
@@ -60,6 +70,7 @@ def rules_of(settings: Settings) -> RuleSet:
         denied_programs=settings.commands.denied,
         rules=Rules(said.mode, frozenset(said.allow), said.policies, said.wait_s),
         tier=settings.sandbox.tier,
+        providers=frozenset(settings.providers),
     )
 
 
@@ -85,7 +96,8 @@ def _changed(old: RuleSet, args: argparse.Namespace) -> RuleSet:
 async def _calls(journal: Reader, run: str | None) -> AsyncGenerator[PastCall]:
     rows = [] if run else await journal.rows("runs", order="started_us", limit=_RUNS_MAX)
     for name in [run] if run else [str(row["id"]) for row in rows]:
-        for past in past_calls((await read_history(journal, RunId(name))).entries):
+        entries = (await read_history(journal, RunId(name))).entries
+        for past in sorted([*past_requests(entries), *past_calls(entries)], key=lambda past: past.seq):
             yield past
 
 

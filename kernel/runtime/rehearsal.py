@@ -10,6 +10,7 @@ made or revoked by hand. Calls whose mounts are gone are counted as not rehearse
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,17 +28,20 @@ from kernel.gate.paths import check_real
 from kernel.gate.policy import Rules, keys_of, peril, policy_of
 from kernel.gate.request import Request
 from kernel.gate.roles import RoleLayer
-from kernel.ids import CallId, Principal, RunId, agent
+from kernel.ids import CallId, Principal, RunId, agent, call_id
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
 from kernel.ports.sandbox import Tier
 from kernel.runtime.dispatch import digest_of
+from kernel.runtime.model import ModelArgs, model
 from kernel.runtime.record import env_of
 from kernel.settings.tree import ApprovalMode
 from kernel.syscalls.table import SyscallTable
 
 Outcome: TypeAlias = Literal["allowed", "asked", "denied"]
 AGENT_ROLE = "agent"
+MODEL = model.name
+"""What a model request is listed as: it passes the gate as tools do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,13 @@ class RuleSet:
     denied_programs: tuple[str, ...]
     rules: Rules
     tier: Tier
+    providers: frozenset[str]
+    """Whose models can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """One tool call of a finished or running run, as its model made it."""
+    """One tool call of a finished or running run, as its model made it; or a model that answered it, as MODEL."""
 
     seq: int
     run: RunId
@@ -106,6 +112,18 @@ def past_calls(entries: Iterable[Entry]) -> Iterator[PastCall]:
                 yield _past(entry, started, call)
 
 
+def past_requests(entries: Iterable[Entry]) -> Iterator[PastCall]:
+    """The models that answered one run, in order, each time."""
+    started: JsonObject | None = None
+    for entry in entries:
+        if entry.payload is not None and entry.kind == "run.started":
+            started = entry.payload
+        elif entry.payload is not None and entry.kind == "model.reply" and started is not None:
+            asked = {"model": str(entry.payload.get("asked", entry.payload["model"]))}
+            name = call_id(RunId(entry.stream), 0)
+            yield _past(entry, started, {"call": name, "name": MODEL, "arguments": json.dumps(asked)})
+
+
 class Rehearsal:
     """One rule set, ready to decide."""
 
@@ -128,12 +146,12 @@ class Rehearsal:
         refused = refused or self._paths(case)
         if refused is not None:
             return Finding("denied", refused.layer, refused.reason)
-        return self._approval(case, past)
+        return self._catalog(case) or self._approval(case, past)
 
     def _request(self, past: PastCall) -> Request | None:
-        if past.tool not in self._table:
+        if past.tool != MODEL and past.tool not in self._table:
             return None
-        syscall = self._table.get(past.tool)
+        syscall = model if past.tool == MODEL else self._table.get(past.tool)
         try:
             args = syscall.args.model_validate_json(past.arguments or "{}")
         except ValidationError:
@@ -161,6 +179,14 @@ class Rehearsal:
         ceiling = instantiate(named(self._rules.grant), past.mounts)
         asked = grant_for(past.hint, past.persona_role, self._rules.grant)
         return narrow(ceiling, instantiate(asked, past.mounts))
+
+    def _catalog(self, case: Case) -> Finding | None:
+        """Of a model whose provider is none of those there are."""
+        args = case.request.args
+        provider = args.model.partition("/")[0] if isinstance(args, ModelArgs) else ""
+        if not provider or provider in self._rules.providers:
+            return None
+        return Finding("denied", "catalog", f"no provider {provider!r} is configured")
 
     def _paths(self, case: Case) -> Denied | None:
         for need in case.needs:

@@ -11,10 +11,10 @@ import pytest
 
 from kernel.ids import RunId
 from kernel.runtime.history import read_history
-from kernel.runtime.rehearsal import Finding, Rehearsal, past_calls, rehearse
+from kernel.runtime.rehearsal import Finding, Rehearsal, past_calls, past_requests, rehearse
 from kernel.testing.provider import Turn, call, say
 from oxios.rehearse import rules_of
-from tests.world import World, open_world
+from tests.world import MODEL, World, open_world
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +115,23 @@ async def test_a_narrower_grant_and_a_new_role_policy_are_foretold(tmp_path: Pat
         new = Rehearsal(replace(rules, policy=closed), table)
         tried = await rehearse(past_calls(history.entries), Rehearsal(rules, table), new)
         assert [(changed.past.tool, changed.after.layer) for changed in tried.changed] == [("write", "roles")] * 2
+
+
+async def test_models_that_can_no_longer_be_asked_are_foretold(tmp_path: Path) -> None:
+    """By roles, where agents may call no model any more; by the catalog, where their provider is none of its."""
+    async with open_world(tmp_path, _script()) as world:
+        await _live(world)
+        history = await read_history(world.kernel.journal, await _only_run(world))
+        table = world.kernel.table
+        rules = replace(rules_of(world.kernel.settings), providers=frozenset({MODEL.partition("/")[0]}))
+        closed = tmp_path / "new.csv"
+        closed.write_text(f"{rules.policy.read_text()}\np, agent, kernel/model, *, deny\n")
+        news = (replace(rules, policy=closed), replace(rules, providers=frozenset({"other"})), rules)
+        for new, layer in zip(news, ("roles", "catalog", ""), strict=True):
+            tried = await rehearse(past_requests(history.entries), Rehearsal(rules, table), Rehearsal(new, table))
+            told = [(one.past.tool, one.after.outcome, one.after.layer) for one in tried.changed]
+            assert told == ([("model", "denied", layer)] * (len(CALLS) + 1) if layer else [])
+            assert tried.not_rehearsed == 0
 
 
 async def test_runs_whose_mounts_are_gone_are_counted_apart(tmp_path: Path) -> None:
