@@ -17,7 +17,7 @@ from typing import cast
 
 from kernel.errors import Invalid, OxiosError
 from oxios.commands import CommandModule, discover, find
-from oxios.exits import Exit, exit_of
+from oxios.exits import MEANINGS, Exit, exit_of
 from oxios.frame import Parser, add_globals, overrides_of, split_globals
 from oxios.seat import current
 
@@ -40,17 +40,23 @@ def build_parser(commands: Mapping[str, CommandModule]) -> argparse.ArgumentPars
     """The whole parser of some commands: for help, for completion, for parsing one."""
     parser = Parser(
         prog="oxios",
-        description="An operating system for AI agents: one gate, one journal, work that survives kill -9.",
-        epilog="`oxios COMMAND --help` explains a command.",
+        description="An operating system for AI agents: one gate, one journal, work that survives\nkill -9.",
+        epilog=f"`oxios COMMAND --help` explains a command.\n\n{_exit_codes()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     add_globals(parser)
     places = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name, command in commands.items():
-        inner = places.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
+        inner = places.add_parser(name, help=command.HELP, allow_abbrev=False)
         command.configure(inner)
     return parser
+
+
+def _exit_codes() -> str:
+    lines = (f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items())
+    return "\n".join(("exit codes:", *lines))
 
 
 def _run(arguments: list[str]) -> int:

@@ -35,6 +35,22 @@ class Exit(IntEnum):
     """Whoever read our output closed it: 128 + SIGPIPE, as for any program."""
 
 
+MEANINGS: Final[dict[Exit, str]] = {
+    Exit.OK: "done",
+    Exit.FAILED: "failed, or what was checked is broken",
+    Exit.USAGE: "wrong usage or settings, or a check could not run",
+    Exit.CRITERIA_FAILED: "criteria were not met (with --exit-code)",
+    Exit.RUN_FAILED: "the run failed",
+    Exit.PAUSED: "the run waits for a person",
+    Exit.STOPPED: "stopped",
+    Exit.DENIED: "denied",
+    Exit.UNAVAILABLE: "unavailable, or locked by another process",
+    Exit.BUG: "an error of the program itself",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM)",
+    Exit.READER_LEFT: "whoever read the output left",
+}
+"""What `oxios --help` says of each."""
+
 BY_CODE: Final[dict[str, Exit]] = {
     "error": Exit.FAILED,
     "invalid": Exit.USAGE,

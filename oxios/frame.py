@@ -29,10 +29,11 @@ else:
 
 
 class _Actions(_SubParsers):
-    """Subcommands: the line in the list is also what the subcommand's own help says, unless it says more."""
+    """Commands: the line in the list, as a sentence, is also what the command's own help says, unless it says more."""
 
     def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
-        options.setdefault("description", options.get("help"))
+        line = str(options.get("help") or "")
+        options.setdefault("description", f"{line[:1].upper()}{line[1:]}." if line else None)
         return super().add_parser(name, **options)
 
 

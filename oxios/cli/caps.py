@@ -30,18 +30,22 @@ _PRINCIPAL = "user:NAME, agent:RUN or job:NAME"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
-    listing = actions.add_parser("list", help="what a principal holds, or everybody", description="List capabilities.")
+    listing = actions.add_parser("list", help="list what a principal holds, or everybody")
     listing.add_argument("principal", nargs="?", default="", metavar="PRINCIPAL", help=f"{_PRINCIPAL}; default: all")
-    tree = actions.add_parser("tree", help="what was derived from what", description="Show the derivation tree.")
+    tree = actions.add_parser("tree", help="show what was derived from what")
     tree.add_argument("id", nargs="?", default="", metavar="ID", help="where to start; default: everything")
     grant = actions.add_parser(
-        "grant", help="give a principal a capability", description="Derive a capability from one you may pass on."
+        "grant",
+        help="give a principal a capability",
+        description="Give a principal a capability, derived from one that you may pass on.",
     )
     grant.add_argument("principal", metavar="PRINCIPAL", help=_PRINCIPAL)
     grant.add_argument("resource", metavar="RESOURCE", help="e.g. 'file:/w/src/**', exec:git, net:example.org:443")
     grant.add_argument("rights", metavar="RIGHTS", help=_RIGHTS)
     derive = actions.add_parser(
-        "derive", help="give a principal part of one capability", description="Derive a child of the capability ID."
+        "derive",
+        help="give a principal part of one capability",
+        description="Give a principal part of the capability ID, derived from it.",
     )
     derive.add_argument("id", metavar="ID", help=_ID_HELP)
     derive.add_argument("principal", metavar="PRINCIPAL", help=_PRINCIPAL)
@@ -50,14 +54,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for bounded in (grant, derive):
         bounded.add_argument("--expires", metavar="PERIOD", type=_period, help="e.g. 90s, 15m, 1h, 7d")
         bounded.add_argument("--uses", metavar="N", type=int, help="how many calls it covers")
-    revoke = actions.add_parser(
-        "revoke", help="take it back, with all derived from it", description="Revoke a capability and its descendants."
-    )
+    revoke = actions.add_parser("revoke", help="take a capability back, with all derived from it")
     revoke.add_argument("id", metavar="ID", help=_ID_HELP)
     revoke.add_argument("--keep", action="store_true", help="take only what was derived from it")
-    delete = actions.add_parser(
-        "delete", help="empty one slot, leaving what was derived", description="Delete one capability."
-    )
+    delete = actions.add_parser("delete", help="empty one slot, leaving what was derived from it")
     delete.add_argument("id", metavar="ID", help=_ID_HELP)
     for taking in (revoke, delete):
         taking.add_argument("--root", action="store_true", help="take root authority, which nothing gives back")

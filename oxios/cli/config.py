@@ -27,27 +27,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     get.add_argument("--origin", action="store_true", help="show where each value comes from")
     get.add_argument("--json", action="store_true", help="as one JSON object")
     get.set_defaults(action=_get)
-    put = actions.add_parser(
-        "set", help="write a setting into the home's config.toml", description="Write a setting, after checking it."
-    )
+    put = actions.add_parser("set", help="write a setting into the home's config.toml, after checking it")
     put.add_argument("key", help="e.g. approval.mode")
     put.add_argument("value", help="a list as words with commas, or as a JSON array")
     put.set_defaults(action=_set)
-    unset = actions.add_parser("unset", help="remove a setting from it", description="Remove a setting or a table.")
+    unset = actions.add_parser("unset", help="remove a setting or a table from the home's config.toml")
     unset.add_argument("key", help="e.g. approval.mode, or providers.local")
     unset.set_defaults(action=_unset)
-    validate = actions.add_parser(
-        "validate", help="check all layers, or one file", description="Check all layers, or one file as a user's."
-    )
+    validate = actions.add_parser("validate", help="check all layers, or one file as a user's")
     validate.add_argument("file", nargs="?", help="a TOML file; one named .oxios.toml is checked as a project's")
     validate.add_argument("--json", action="store_true", help="as one JSON object")
     validate.set_defaults(action=_validate)
     path = actions.add_parser("path", help="show which file `set` edits")
     path.add_argument("--all", action="store_true", help="every file that may be read, the weakest first")
     path.set_defaults(action=_path)
-    schema = actions.add_parser(
-        "schema", help="list every setting", description="List every setting, what it may hold and what it means."
-    )
+    schema = actions.add_parser("schema", help="list every setting, what it may hold and what it means")
     schema.add_argument("--json", action="store_true", help="as JSON Schema of a config.toml")
     schema.set_defaults(action=_schema)
 

@@ -26,7 +26,7 @@ _UNPRICED_SHOWN = 5
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="the models that the settings name, or all that the catalog has")
+    listing = actions.add_parser("list", help="list the models that the settings name, or all that the catalog has")
     listing.add_argument(
         "--provider", metavar="P", default="", help="every model of this provider: the catalog's, else its own list"
     )
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.set_defaults(action=_list)
     stats = actions.add_parser(
         "stats",
-        help="calls, failures, cost, time, fallbacks and breakers, from the journal",
+        help="count calls, failures, cost, time, fallbacks and breakers, from the journal",
         description="Count the model requests in the journal. It only reads, so a running kernel is not disturbed. "
         "`alone $` is what all replies together would have cost, had this model given them.",
     )
@@ -49,7 +49,7 @@ def _configure_keys(parser: argparse.ArgumentParser) -> None:
     put.add_argument("provider", help="the provider's name in the settings, e.g. openai")
     put.add_argument("--keyring", action="store_true", help="in the system's keyring, not in the home's encrypted file")
     put.set_defaults(action=_key_set)
-    listing = actions.add_parser("list", help="where each provider's keys come from; never a key itself")
+    listing = actions.add_parser("list", help="show where each provider's keys come from; never a key itself")
     listing.add_argument("--json", action="store_true", help="one JSON object on stdout")
     listing.set_defaults(action=_key_list)
     remove = actions.add_parser("remove", help="forget a provider's kept key")

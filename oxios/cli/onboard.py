@@ -10,8 +10,8 @@ HELP = "choose a model provider, try it, and make its model the default"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Finds model servers on this machine and keys in the environment, asks which to use (or takes it from the "
-        "flags), sends a few tokens to see that it works, and writes the configuration. Keys are never stored: the "
+        "Find model servers on this machine and keys in the environment, ask which to use (or take it from the "
+        "flags), send a few tokens to see that it works, and write the configuration. Keys are never stored: the "
         "NAME of the environment variable is. Saying it twice changes nothing."
     )
     parser.add_argument("--yes", action="store_true", help="ask nothing: take the flags, or the first that works")

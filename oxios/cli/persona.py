@@ -24,10 +24,10 @@ NOBODY = "none"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    listed = actions.add_parser("list", help="all of them, the active one marked", description="List the personas.")
-    shown = actions.add_parser("show", help="one of them, whole", description="Show a persona.")
+    listed = actions.add_parser("list", help="list all of them, the active one marked")
+    shown = actions.add_parser("show", help="show one of them, whole")
     shown.add_argument("name", metavar="NAME", help="a persona's id, as `oxios persona list` shows it")
-    used = actions.add_parser("use", help="make one the active one", description="Choose the active persona.")
+    used = actions.add_parser("use", help="make one the active one, or none")
     used.add_argument("name", metavar="NAME", help=f"a persona's id, or {NOBODY!r}")
     for action in (listed, shown, used):
         action.add_argument("--json", action="store_true", help="one JSON value on stdout")

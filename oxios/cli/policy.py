@@ -11,7 +11,7 @@ HELP = "try a policy on past calls before it is switched on"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(title="actions", dest="verb", metavar="ACTION", required=True)
     diff = verbs.add_parser("diff", help="list every past call that NEW would decide otherwise")
     diff.add_argument(
         "new", metavar="NEW", help="a policy.csv, a config.toml, or the name of a grant (worker, standard, operator …)"

@@ -11,15 +11,15 @@ HELP = "list, show, resume, cancel, replay, fork and export runs"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    listing = verbs.add_parser("list", help="the newest runs")
+    verbs = parser.add_subparsers(title="actions", dest="verb", metavar="ACTION", required=True)
+    listing = verbs.add_parser("list", help="list the newest runs")
     listing.add_argument("--limit", type=at_least_one, default=20, metavar="N", help="at most this many (default: 20)")
     listing.add_argument(
         "--status",
         choices=("running", "paused", "finished", "failed", "cancelled", "interrupted"),
         help="only runs of this status",
     )
-    _run_verb(verbs.add_parser("show", help="one run: goal, conversation, calls, verdict"))
+    _run_verb(verbs.add_parser("show", help="show one run: goal, conversation, calls, verdict"))
     resume = verbs.add_parser("resume", help="go on with a run; without RUN, with all that were interrupted")
     resume.add_argument("run", nargs="?", metavar="RUN", help="its id (default: every interrupted run)")
     resume.add_argument(
@@ -33,11 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     raised.add_argument("--usd", type=float, metavar="X", help="US dollars")
     raised.add_argument("--seconds", type=float, metavar="S", help="seconds of running")
     _run_verb(verbs.add_parser("cancel", help="stop a run for good"))
-    _run_verb(verbs.add_parser("replay", help="run it again from the record: no model, no tool"))
-    fork = _run_verb(verbs.add_parser("fork", help="a new run that goes on from a step of this one"))
+    _run_verb(verbs.add_parser("replay", help="go through a run from its record: no model, no tool"))
+    fork = _run_verb(verbs.add_parser("fork", help="start a new run that goes on from a step of this one"))
     fork.add_argument("--step", type=int, metavar="N", help="after the Nth reply and its results (default: the newest)")
     fork.add_argument("--say", default="", metavar="TEXT", help="something to tell the agent there")
-    export = _run_verb(verbs.add_parser("export", help="every entry of a run, one JSON object a line"))
+    export = _run_verb(verbs.add_parser("export", help="write every entry of a run, one JSON object a line"))
     export.add_argument("-o", "--output", metavar="FILE", help="where to (default: standard output)")
     for verb in verbs.choices.values():
         verb.add_argument("--json", action="store_true", help="JSON on standard output")

@@ -23,15 +23,13 @@ FORMS = ("toml", "md", "json")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    _configure_submit(
-        actions.add_parser("submit", help="carry out a seed now", description="Carry out a seed now, and review it.")
-    )
-    new = actions.add_parser("new", help="write a template", description="Write a commented template of a seed.")
+    _configure_submit(actions.add_parser("submit", help="carry out a seed now, and review it"))
+    new = actions.add_parser("new", help="write a commented template")
     new.add_argument("-o", "--output", metavar="FILE", help="where to write it (default: stdout)")
     new.add_argument("--form", choices=FORMS, help="its notation (default: by FILE's suffix, else toml)")
-    listed = actions.add_parser("list", help="seeds on record", description="List the seeds on record, newest first.")
+    listed = actions.add_parser("list", help="list the seeds on record, newest first")
     listed.add_argument("--limit", type=at_least_one, default=50, metavar="N", help="at most this many (default: 50)")
-    shown = actions.add_parser("show", help="one of them, whole", description="Show a seed and its runs.")
+    shown = actions.add_parser("show", help="show one of them whole, with its runs")
     shown.add_argument("id", metavar="ID", help="its id, as `oxios seed list` shows it")
     for action in (listed, shown):
         action.add_argument("--json", action="store_true", help="one JSON value on stdout")

@@ -13,7 +13,10 @@ HELP = "say whether a server works in the home, where, and whether it is ready"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Exit code 0: it works and is ready; 8: it works and is not ready; 1: there is none."
+    parser.description = (
+        "Say whether a server works in the home, where, and whether it is ready. "
+        "Exit code 0: it works and is ready; 8: it works and is not ready; 1: there is none."
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 

@@ -27,7 +27,7 @@ _SCOPES = ("read", "run", "approve", "admin")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
-    listing = actions.add_parser("list", help="every token that opens something", description="List API tokens.")
+    listing = actions.add_parser("list", help="list every token that opens something")
     create = actions.add_parser(
         "create",
         help="make a token",
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--scope", action="append", choices=_SCOPES, help="what it may be used for, repeatable; default: read"
     )
     create.add_argument("--expires", metavar="PERIOD", type=_period, help="e.g. 90m, 12h, 30d; default: never")
-    revoke = actions.add_parser("revoke", help="revoke a token", description="Revoke a token.")
+    revoke = actions.add_parser("revoke", help="revoke a token: from now on it opens nothing")
     revoke.add_argument("id", metavar="ID", help="the token's id, as `oxios tokens list` shows it")
     for action in (parser, listing, create):
         default = False if action is parser else argparse.SUPPRESS

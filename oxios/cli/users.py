@@ -27,7 +27,7 @@ _PASSWORD_BYTES_MAX: Final = 2_048
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
-    listing = actions.add_parser("list", help="everybody", description="List the users.")
+    listing = actions.add_parser("list", help="list everybody, with their role")
     create = actions.add_parser(
         "create", help="add a user", description="Add a user, and print a one-time link that signs them in."
     )
@@ -37,13 +37,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     create.add_argument("--workspace", metavar="DIRECTORY", default="", help="default: a new one beside the home")
     create.add_argument("--again", action="store_true", help="the name was a user's before, who is the same person")
-    role = actions.add_parser("role", help="give a user another role", description="Change a user's role.")
+    role = actions.add_parser("role", help="give a user another role")
     role.add_argument("name", metavar="NAME", help=_NAME)
     role.add_argument("role", choices=("user", "viewer"), help="the new role")
     remove = actions.add_parser(
         "remove",
         help="remove a user; their files stay",
-        description="Remove a user: runs end, what they hold is revoked.",
+        description="Remove a user: runs end, what they hold is revoked, their files stay.",
     )
     remove.add_argument("name", metavar="NAME", help=_NAME)
     link = actions.add_parser(
@@ -53,7 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     link.add_argument("name", nargs="?", default="", metavar="NAME", help=f"{_NAME}; default: you, the operator")
     password = actions.add_parser(
-        "password", help="set a password, or take it away", description="Set a password, typed or from standard input."
+        "password",
+        help="set a password, or take it away",
+        description="Set a password, typed or from standard input, or take it away.",
     )
     password.add_argument("name", nargs="?", default="", metavar="NAME", help=f"{_NAME}; default: you, the operator")
     password.add_argument("--remove", action="store_true", help="take it away")

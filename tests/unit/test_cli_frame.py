@@ -57,6 +57,21 @@ def _parsers(parser: argparse.ArgumentParser, path: str = "oxios") -> Iterator[t
 
 
 ALL = dict(_parsers(build_parser(discover())))
+NOT_VERBS = {
+    "a",
+    "all",
+    "an",
+    "every",
+    "everybody",
+    "it",
+    "one",
+    "questions",
+    "seeds",
+    "sessions",
+    "the",
+    "what",
+    "where",
+}
 
 
 @pytest.mark.parametrize("path", ALL)
@@ -70,6 +85,29 @@ def test_every_command_helps(path: str, capsys: pytest.CaptureFixture[str]) -> N
         assert helped >= _inner(action).keys(), f"{path}: an action lacks its line of help"
     assert main([*path.split()[1:], "--help"]) == 0
     assert capsys.readouterr().out.startswith("usage: ")
+
+
+def test_a_command_speaks_in_one_voice_wherever_it_is_explained() -> None:
+    """A line in a list of commands is a phrase that begins with a verb, its own help a sentence."""
+    for path, parser in ALL.items():
+        described = parser.description or ""
+        assert described[:1].isupper(), path
+        assert described.endswith("."), path
+        for action in parser._actions:
+            for choice in getattr(action, "_choices_actions", ()):
+                line, where = choice.help, f"{path} {choice.dest}"
+                assert line[:1].islower(), where
+                assert not line.endswith("."), where
+                assert line.split()[0].rstrip(",") not in NOT_VERBS, f"{where}: {line}"
+
+
+def test_help_tells_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """`oxios --help` lists each number that the process may end with, and what it means."""
+    main(["--help"])
+    codes = capsys.readouterr().out.partition("exit codes:")[2]
+    told = dict(line.split(maxsplit=1) for line in codes.strip().splitlines())
+    assert set(told) == {str(code.value) for code in Exit}
+    assert all(told.values())
 
 
 def test_help_lists_every_module_of_the_package() -> None:
