@@ -26,6 +26,7 @@ from oxios.frame import place, say
 from oxios.paint import one_line
 from oxios.recover import finish, unreviewed
 from oxios.session import in_use, read_journal, run_kernel
+from oxios.shortid import whole_id
 from oxios.watch import watched
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def listing(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     async def body(journal: Reader) -> int:
-        history = await read_history(journal, RunId(args.run))
+        history = await read_history(journal, await _named(journal, args))
         state = history.state()
         if args.json:
             print(json.dumps(run_json(state, locked=in_use(args)), ensure_ascii=False, indent=2))
@@ -71,7 +72,7 @@ def export(args: argparse.Namespace) -> int:
     lines: list[str] = []
 
     async def body(journal: Reader) -> int:
-        entries = await read_entries(journal, RunId(args.run))
+        entries = await read_entries(journal, await _named(journal, args))
         lines.extend(f"{json.dumps(entry.json(), ensure_ascii=False)}\n" for entry in entries)
         return Exit.OK
 
@@ -91,7 +92,7 @@ def export(args: argparse.Namespace) -> int:
 
 def replay(args: argparse.Namespace) -> int:
     async def body(journal: Reader) -> int:
-        history = await read_history(journal, RunId(args.run))
+        history = await read_history(journal, await _named(journal, args))
         if history.erased is not None:
             raise history.lost(history.erased)
         replayed = await replay_run(history.run, history.prefix, history.entries)
@@ -116,8 +117,9 @@ def resume(args: argparse.Namespace) -> int:
         raise Invalid("a budget is raised for one run", remedy="name the run: oxios runs resume RUN --tokens N")
 
     async def body(kernel: Kernel) -> int:
-        runs = [RunId(args.run)] if args.run else await kernel.supervisor.interrupted()
-        finished = [run for run in await unreviewed(kernel) if args.run in (None, run)]
+        named = await _named(kernel.journal, args) if args.run is not None else None
+        runs = [named] if named else await kernel.supervisor.interrupted()
+        finished = [run for run in await unreviewed(kernel) if named in (None, run)]
         if not runs and not finished:
             say("no run was interrupted", args)
         async with watched(kernel, args):
@@ -126,6 +128,10 @@ def resume(args: argparse.Namespace) -> int:
         return max(_report(states, args), Exit.OK if len(taken) + len(finished) >= len(runs) else Exit.FAILED)
 
     return run_kernel(args, body, listen=True)
+
+
+async def _named(journal: Reader, args: argparse.Namespace) -> RunId:
+    return RunId(await whole_id(journal, "runs", args.run))
 
 
 async def _go_on(kernel: Kernel, run: RunId, args: argparse.Namespace, raised: Mapping[str, int | float]) -> bool:
@@ -146,9 +152,10 @@ async def _go_on(kernel: Kernel, run: RunId, args: argparse.Namespace, raised: M
 def fork(args: argparse.Namespace) -> int:
     async def body(kernel: Kernel) -> int:
         async with watched(kernel, args):
-            arguments = {"run": args.run, "step": args.step, "text": args.say}
+            parent = await _named(kernel.journal, args)
+            arguments = {"run": parent, "step": args.step, "text": args.say}
             new = RunId((await kernel.handle(kernel.operator).call("runs.fork", arguments)).text)
-            say(f"run {new}, forked from {args.run}", args)
+            say(f"run {new}, forked from {parent}", args)
             state = await finish(kernel, new)
         return _report([state], args)
 
@@ -157,8 +164,9 @@ def fork(args: argparse.Namespace) -> int:
 
 def cancel(args: argparse.Namespace) -> int:
     async def body(kernel: Kernel) -> int:
-        await kernel.handle(kernel.operator).call("runs.cancel", {"run": args.run})
-        return _report([await kernel.runs.state(RunId(args.run))], args, code=Exit.OK)
+        run = await _named(kernel.journal, args)
+        await kernel.handle(kernel.operator).call("runs.cancel", {"run": run})
+        return _report([await kernel.runs.state(run)], args, code=Exit.OK)
 
     return run_kernel(args, body)
 

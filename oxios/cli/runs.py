@@ -21,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _run_verb(verbs.add_parser("show", help="show one run: goal, conversation, calls, verdict"))
     resume = verbs.add_parser("resume", help="go on with a run; without RUN, with all that were interrupted")
-    resume.add_argument("run", nargs="?", metavar="RUN", help="its id (default: every interrupted run)")
+    resume.add_argument(
+        "run", nargs="?", metavar="RUN", help="its id, or how it begins (default: every interrupted run)"
+    )
     resume.add_argument(
         "--in-doubt",
         choices=("retry", "skip", "done"),
@@ -50,5 +52,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_verb(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("run", metavar="RUN", help="its id, as `oxios runs list` shows it")
+    parser.add_argument("run", metavar="RUN", help="its id, as `oxios runs list` shows it, or how it begins")
     return parser

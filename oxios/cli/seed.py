@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listed = actions.add_parser("list", help="list the seeds on record, newest first")
     listed.add_argument("--limit", type=at_least_one, default=50, metavar="N", help="at most this many (default: 50)")
     shown = actions.add_parser("show", help="show one of them whole, with its runs")
-    shown.add_argument("id", metavar="ID", help="its id, as `oxios seed list` shows it")
+    shown.add_argument("id", metavar="ID", help="its id, as `oxios seed list` shows it, or how it begins")
     for action in (listed, shown):
         action.add_argument("--json", action="store_true", help="one JSON value on stdout")
 
@@ -71,7 +71,9 @@ def _new(args: argparse.Namespace) -> int:
     from kernel.errors import Conflict, Invalid  # noqa: PLC0415 -- as above
 
     suffix = Path(args.output or "").suffix.lower().lstrip(".")
-    form = args.form or (suffix if suffix in FORMS else "toml")
+    if suffix and not args.form and suffix not in FORMS:
+        raise Invalid(f"no seed is written as .{suffix}", remedy="end FILE in .toml, .md or .json, or give --form")
+    form = args.form or suffix or "toml"
     text = (files("oxios.samples") / f"template.{form}").read_text(encoding="utf-8")
     if not args.output:
         print(text, end="")
@@ -105,8 +107,9 @@ async def _list(args: argparse.Namespace, journal: Reader) -> int:
 async def _show(args: argparse.Namespace, journal: Reader) -> int:
     from ouroboros.seedbook import SeedBook  # noqa: PLC0415 -- for this action only
     from oxios.paint import harmless  # noqa: PLC0415 -- as above
+    from oxios.shortid import whole_id  # noqa: PLC0415 -- as above
 
-    seed = await SeedBook(journal).find(args.id)
+    seed = await SeedBook(journal).find(await whole_id(journal, "seeds", args.id))
     runs = await journal.rows("runs", {"seed": seed.id}, order="started_us")
     if args.json:
         told = {**seed.payload(), "digest": seed.digest, "runs": [row["id"] for row in runs]}

@@ -86,6 +86,23 @@ def test_runs_are_found_by_status_beyond_the_newest(used: Place) -> None:
     assert [row["id"] for row in listed] == [paused["run"]]
 
 
+def test_an_id_may_be_cut_short(used: Place) -> None:
+    """A run or seed is named by as much of its id as begins no other; less is refused with the ids it begins."""
+    told = used.submitted("list .")
+    for noun, whole in (("runs", told["run"]), ("seed", told["seed"])):
+        shown = used.oxios(noun, "show", whole[:-1], "--json")
+        assert json.loads(shown.stdout)["id" if noun == "seed" else "run"] == whole
+        vague = used.oxios(noun, "show", whole[:1])
+        assert vague.returncode == 2
+        assert whole[:1] in vague.stderr
+        assert "try: give more of the id" in vague.stderr
+        assert used.oxios(noun, "show", "").returncode == 2
+        assert used.oxios(noun, "show", f"{whole}0").returncode == 2
+    assert "the same state" in used.oxios("runs", "replay", told["run"][:-2]).stdout
+    assert f"run {told['run']} has finished" in used.oxios("runs", "resume", told["run"][:-1]).stderr
+    assert f"run {told['run']} has finished" in used.oxios("runs", "cancel", told["run"][:-1]).stderr
+
+
 def test_what_a_run_shows_is_enough_to_undo_it(used: Place) -> None:
     """`runs show` names each call by the id that `undo` takes; undone, the file is as before."""
     run = json.loads(used.oxios("runs", "list", "--json").stdout)[0]["id"]

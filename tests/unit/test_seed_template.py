@@ -44,6 +44,19 @@ def test_a_new_file_is_a_seed(form: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert Path("mine.txt").read_text(encoding="utf-8") == Path(f"mine.{form}").read_text(encoding="utf-8")
 
 
+def test_no_seed_is_written_under_a_suffix_that_reads_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suffix of another notation is refused with those there are; a name without one becomes TOML."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Invalid, match=r"no seed is written as \.yaml") as refused:
+        _new("-o", "mine.yaml")
+    assert ".toml, .md or .json" in refused.value.remedy
+    assert not Path("mine.yaml").exists()
+    assert _new("-o", "mine") == 0
+    assert parse_seed(Path("mine").read_text(encoding="utf-8"), "toml", "mine").goal
+
+
 def test_the_toml_template_names_every_field_and_form() -> None:
     """With its comments opened, the template is a seed that uses every field, and it shows every criterion form."""
     text = (files("oxios.samples") / "template.toml").read_text(encoding="utf-8")
