@@ -22,10 +22,12 @@ _QUOTATION: Final = re.compile(
     r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<lang>[\w+-]*)[^\n]*\n(?P<block>.*?)^[ \t]*(?P=fence)[ \t]*$"
     r"|(?<!`)(?P<ticks>`{1,2})(?!`)(?P<tick>[^\n]+?)(?<!`)(?P=ticks)(?!`)"
     r'|"(?P<double>(?:[^"\\]|\\.)*)"'
-    r"|\u201c(?P<curly>[^\u201d]*)\u201d|\u00ab(?P<angle>[^\u00bb]*)\u00bb"
-    r"|(?<!\w)'(?P<single>[^'\n]+)'(?!\w)",
+    r"|\u201e(?P<low>[^\u201c\u201d]*)[\u201c\u201d]|\u201c(?P<curly>[^\u201d]*)\u201d"
+    r"|\u00ab(?P<angle>[^\u00bb]*)\u00bb|\u00bb(?P<inward>[^\u00ab]*)\u00ab|\u300c(?P<corner>[^\u300d]*)\u300d"
+    r"|(?<!\w)\u2018(?P<half>[^\u2018\u2019\n]+)\u2019(?!\w)|(?<!\w)'(?P<single>[^'\n]+)'(?!\w)",
     re.MULTILINE | re.DOTALL,
 )
+_OTHERS: Final = ("low", "curly", "angle", "inward", "corner", "half", "single")
 _OPEN_FENCE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
 _TOKEN: Final = re.compile(LITERAL)
 
@@ -80,7 +82,7 @@ def _quotation(match: re.Match[str]) -> Quotation:
         return Quotation("tick", match["tick"], source)
     if match["double"] is not None:
         return Quotation("quoted", _unescape(source), source)
-    inner = next(match[name] for name in ("curly", "angle", "single") if match[name] is not None)
+    inner = next(match[name] for name in _OTHERS if match[name] is not None)
     return Quotation("quoted", inner, source)
 
 

@@ -20,7 +20,7 @@ REPORT_CHARS_MAX: Final = 32_000
 
 _STATES: Final = {"failed": "failed", "skipped": "not done", "not_understood": "not done"}
 _FORMS: Final = (
-    "I am the embedded planner: no language model, but a program that follows explicit instructions. "
+    "I am the embedded planner: no language model, but a program that follows explicit instructions, in English. "
     "I understand, for example:\n" + "\n".join(f"- {example}" for example in EXAMPLES) + "\n"
     "- a fenced ```plan block with a JSON list of tool calls"
 )

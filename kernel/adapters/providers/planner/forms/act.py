@@ -76,6 +76,8 @@ def _aside(_match: re.Match[str], _draft: Draft) -> Built:
 
 
 def _beyond(match: re.Match[str], _draft: Draft) -> Built:
+    if match["verb"].lower() in ("write", "create"):
+        raise Unfit("the file and its text are not given word for word; write them as in the examples, one file each")
     raise Unfit(f"to {match['verb'].lower()} takes understanding, so a language model; I only follow instructions")
 
 
@@ -90,7 +92,7 @@ TALK: Final[tuple[Form, ...]] = (
 
 ACT: Final[tuple[Form, ...]] = (
     Form(
-        r"(?:run|execute|exec|call|start|invoke)\s+(?:the\s+)?(?:following\s+)?(?:(?:shell|bash)\s+)?"
+        r"(?:run|execute|exec|call|start|invoke|do)\s+(?:the\s+)?(?:following\s+)?(?:(?:shell|bash)\s+)?"
         rf"(?:(?:command|script|program|code)s?\s*)?[.:]?\s*(?P<command>{_SEVERAL.pattern})(?:\s+in\s+(?:the\s+|a\s+)?(?:shell|terminal))?",
         _run,
     ),

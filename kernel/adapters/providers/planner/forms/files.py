@@ -195,7 +195,11 @@ FILES: Final = (
         rf"\s*[.:,]?\s*(?P<content>{LITERAL})",
         _write,
     ),
-    Form(rf"(?:create|make|write|add|produce|save)\s+{ART}{FILE}(?P<path>{ONE})\s*,?\s*{_WITH}(?P<content>.+)", _write),
+    Form(
+        rf"(?:create|make|write|add|produce|save|put)\s+{ART}{FILE}(?P<path>{ONE})\s*,?\s*{_WITH}"
+        rf"(?P<content>{LITERAL}(?=\s+in(?:side)?\s+it$)|.+)(?:\s+in(?:side)?\s+it)?",
+        _write,
+    ),
     Form(rf"(?:create|make|write|add|save)\s+{ART}{FILE}(?P<path>{ONE})\s*[.:]?\s*(?P<content>{FENCE})", _write),
     Form(
         rf"(?:write|save|put|store|output|print)\s+(?:out\s+|down\s+)?(?P<content>.+?)\s+(?:to|in|into|as|inside)\s+{_TO_FILE}",

@@ -132,6 +132,7 @@ LOOK: Final[tuple[Form, ...]] = (
     Form(rf"(?:list|ls)\s+(?P<dir>{_HERE})", _list),
     Form(r"(?:list|ls)(?P<dir>(?!))?", _list),
     Form(rf"(?:what|which)\s+(?:files?|entries)\s+(?:are|is)\s+(?:there\s+)?(?:in|inside|under)\s+{_DIR}", _list),
+    Form(r"(?:what|which)\s+files?\s+(?:are|is)\s+(?:there|here)(?P<dir>(?!))?", _list),
     Form(rf"what(?:'s|\s+is)\s+(?:in|inside)\s+(?:the\s+)?(?:directory|folder)\s+(?P<dir>{ONE})", _list),
     Form(rf"what(?:'s|\s+is)\s+(?:in|inside)\s+(?:the\s+)?(?P<dir>{_HERE}|{ONE})(?:\s+(?:directory|folder))", _list),
     Form(
