@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -33,11 +35,24 @@ _VALUE_CHARS_MAX: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class SeedFile:
-    """A seed as it was read: `directory` is what its mounts are relative to."""
+    """A seed as it was read: `directory` is what its mounts are relative to, `text` what a file or a pipe held."""
 
     spec: SeedSpec
     source: str
     directory: Path
+    text: str = ""
+
+    @contextmanager
+    def blamed(self, name: str, *, unless: str = "") -> Generator[None]:
+        """What is wrong in here is told with the line that sets `name`; not where a flag stood in, or no line does."""
+        try:
+            yield
+        except (Invalid, NotFound) as error:
+            line = None if unless else line_of(self.text, name)
+            if line is None:
+                raise
+            message = f"{self.source}, line {line}: {name}: {error.message}"
+            raise type(error)(message, remedy=error.remedy) from error
 
 
 def read_seed(argument: str, *, cwd: Path, stdin: bytes = b"") -> SeedFile:
@@ -47,14 +62,14 @@ def read_seed(argument: str, *, cwd: Path, stdin: bytes = b"") -> SeedFile:
     """
     if argument == STDIN:
         text = _decoded(stdin, "standard input")
-        return SeedFile(parse_seed(text, sniff(text), "standard input"), "standard input", cwd)
+        return SeedFile(parse_seed(text, sniff(text), "standard input"), "standard input", cwd, text)
     path = cwd / argument if _may_be_path(argument) else None
     if path is not None and path.is_dir():
         raise Invalid(f"{argument} is a directory", remedy="name the seed's file in it")
     if path is not None and path.is_file():
         text = _decoded(_bounded(path), argument)
         form = FORM_OF_SUFFIX.get(path.suffix.lower()) or sniff(text)
-        return SeedFile(parse_seed(text, form, argument), argument, path.resolve().parent)
+        return SeedFile(parse_seed(text, form, argument), argument, path.resolve().parent, text)
     if _looks_like_path(argument):
         raise NotFound(f"there is no file {argument}", remedy="`oxios seed new -o FILE` writes a template")
     text = _decoded(argument.encode("utf-8", "surrogatepass"), "the goal")

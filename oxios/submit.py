@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from kernel.capability.grants import grant_for
 from kernel.errors import Invalid
 from kernel.handle.persona import active_persona
 from kernel.ids import RunId
@@ -66,11 +67,17 @@ async def _submit(args: argparse.Namespace, kernel: Kernel, found: SeedFile, spe
     _warn(spec, args)
     home = kernel.settings.home
     places = Places(cwd=here(), user_home=Path.home(), kernel_home=home)
-    persona = await _persona(kernel, spec)
+    with found.blamed("persona", unless=args.persona):
+        persona = await _persona(kernel, spec)
+    with found.blamed("mounts"):
+        mounts = resolve_mounts(spec.mounts, places, directory=found.directory, workspace=args.workspace)
+    seed = Seed.new(spec, kernel.clock.now_us())
+    with found.blamed("cspace_hint"):
+        grant_for(seed.hint(), "", "worker")
     work = Commission(
-        seed=Seed.new(spec, kernel.clock.now_us()),
+        seed=seed,
         owner=kernel.operator,
-        mounts=resolve_mounts(spec.mounts, places, directory=found.directory, workspace=args.workspace),
+        mounts=mounts,
         persona=persona,
         approve=args.approve,
         source=found.source,

@@ -10,7 +10,7 @@ import pytest
 from kernel.errors import Invalid, NotFound, OxiosError
 from kernel.limits import SEED_BYTES_MAX
 from ouroboros.seed import OntologyEntity, SeedMount, SeedSpec
-from ouroboros.seedfile import parse_seed, read_seed
+from ouroboros.seedfile import SeedFile, parse_seed, read_seed
 from ouroboros.seedforms import Form
 
 TOML = """
@@ -210,3 +210,21 @@ def test_a_schema_file_is_only_json() -> None:
     """JSON written by our own dump is read back as the same spec."""
     spec = parse_seed(TOML, "toml", "x")
     assert parse_seed(json.dumps(spec.model_dump(mode="json")), "json", "x") == spec
+
+
+def test_what_is_found_wrong_later_names_the_line_too(tmp_path: Path) -> None:
+    """A name that only the kernel can judge is blamed on the line that gives it; a flag's is not, nor a goal's."""
+    (tmp_path / "a.toml").write_text('goal = "list ."\npersona = "devv"\n')
+    found = read_seed("a.toml", cwd=tmp_path)
+    with pytest.raises(NotFound, match=r"^a\.toml, line 2: persona: there is none$") as refused:
+        _refuse(found, "persona")
+    assert refused.value.remedy == "see the list"
+    plain = read_seed("list the files", cwd=tmp_path)
+    for one, name, flag in ((found, "persona", "dex"), (found, "mounts", ""), (plain, "persona", "")):
+        with pytest.raises(NotFound, match=r"^there is none$"):
+            _refuse(one, name, unless=flag)
+
+
+def _refuse(found: SeedFile, name: str, *, unless: str = "") -> None:
+    with found.blamed(name, unless=unless):
+        raise NotFound("there is none", remedy="see the list")
