@@ -257,6 +257,8 @@ def _hinted(hint: str) -> Grant:
     pairs: list[tuple[str, str]] = []
     for line in filter(None, (line.strip() for line in hint.splitlines())):
         resource, _, rights = line.rpartition(" ")
+        if not resource:
+            raise Invalid(f"the hint gives no right to {line!r}", remedy="end the line with letters of rwx")
         pairs.append((resource.strip(), rights))
     return Grant("hint", "as hinted", _check(pairs), files=False)
 

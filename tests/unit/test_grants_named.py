@@ -150,6 +150,12 @@ def test_unknown_names_list_what_exists() -> None:
         assert "worker, standard, operator, supervisor" in caught.value.remedy
 
 
+def test_a_hinted_line_without_a_right_is_named_whole() -> None:
+    """The refusal shows what was written, not what is left of it once a right was looked for."""
+    with pytest.raises(Invalid, match=r"no right to 'exec:git'"):
+        grant_for("file:/w/** r\nexec:git", "", "worker")
+
+
 def test_a_persona_role_asks_for_its_grant_and_confers_nothing() -> None:
     """The map is explicit; under a worker's ceiling every role is a worker or less; an unknown role means nothing."""
     worker = give(ceiling="worker")
