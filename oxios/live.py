@@ -32,6 +32,7 @@ class LiveView:
         self._paint = paint
         self._heard = heard
         self._targets: dict[str, str] = {}
+        self._unnamed: dict[str, JsonObject] = {}
         self._round = 0
         self._kinds: dict[str, Callable[[JsonObject], None]] = {
             "run.started": self._started,
@@ -57,13 +58,18 @@ class LiveView:
         """Show a committed entry, if it is of a kind a person wants to see."""
         show = self._kinds.get(entry.kind)
         if entry.kind in _OWN_STEPS and not entry.principal.startswith("agent:"):
-            return  # The review's own looks: the verdict names each with what was found.
+            # The review's own looks: the verdict names each with what was found. What prints is named before it does.
+            if entry.kind == "call.intent" and entry.payload is not None:
+                self._unnamed[str(entry.payload["call"])] = entry.payload
+            return
         if show is not None and entry.payload is not None:
             show(entry.payload)
 
     def event(self, event: LiveEvent) -> None:
         """Show what a tool reports while it works."""
         if isinstance(event, LiveProgress):
+            if (intent := self._unnamed.pop(event.call, None)) is not None:
+                self._intended(intent)
             for line in event.text.splitlines()[-3:]:
                 self._line(("      │ ", "dim"), (one_line(line, TEXT_CHARS_MAX), "dim"))
 

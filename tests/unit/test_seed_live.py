@@ -115,6 +115,20 @@ def test_the_reviews_own_calls_are_left_to_the_verdict() -> None:
     assert _shown(("call.outcome", ended))
 
 
+def test_a_command_of_the_review_is_named_once_it_prints() -> None:
+    """What it prints would else stand under the run's end, as if the agent had gone on."""
+    stream = io.StringIO()
+    view = LiveView(painter(ARGS, stream))
+    payload: Mapping[str, JsonValue] = {
+        "call": "r1.9", "tool": "exec", "effect": "external", "args": {"command": "make test"}
+    }  # fmt: skip
+    view.entry(Entry(1, 0, Principal("user:me"), RUN, "call.intent", Digest("0" * 64), payload))
+    assert not stream.getvalue()
+    view.event(LiveProgress(RUN, CallId("r1.9"), "1 passed"))
+    view.event(LiveProgress(RUN, CallId("r1.9"), "2 passed"))
+    assert stream.getvalue().split() == ["▸", "exec", "make", "test", "│", "1", "passed", "│", "2", "passed"]
+
+
 @pytest.mark.parametrize("kind", ["model.request", "something.new", "blob.erased"])
 def test_other_entries_are_no_lines(kind: str) -> None:
     """Kinds that say nothing to a person, unknown ones included, leave no line and raise nothing."""
