@@ -68,6 +68,13 @@ def test_where_nobody_listens_nothing_was_sent(wire: WireUnderTest) -> None:
     assert "providers.local.base_url" in error.remedy
 
 
+def test_a_host_that_can_be_none_was_sent_nothing(wire: WireUnderTest) -> None:
+    """Four numbers that are no address; it is told like any other that cannot be reached."""
+    error = _raised_at(wire, "http://256.1.1.1/v1")
+    assert type(error) is Unreachable
+    assert "256.1.1.1" in error.message
+
+
 def test_where_no_tls_is_spoken_nothing_was_sent(wire: WireUnderTest) -> None:
     """A handshake that fails comes before the first byte of a request."""
 

@@ -120,7 +120,9 @@ def test_a_reply_without_bound_is_ended() -> None:
     assert "more than" in raised_by(ProviderDown, Raw(line * (REPLY_BYTES_MAX // len(line) + 2))).message
 
 
-@pytest.mark.parametrize("url", ["", "api.example.com/v1", "ftp://x/v1", "http:///v1"])
+@pytest.mark.parametrize(
+    "url", ["", "api.example.com/v1", "ftp://x/v1", "http:///v1", "http://a..b/v1", f"http://{'a' * 64}.test/v1"]
+)
 def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     """A wrong base_url is said when the provider is made, by name of its setting."""
     with pytest.raises(Invalid, match=r"providers\.local\.base_url"):

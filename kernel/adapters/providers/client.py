@@ -95,7 +95,8 @@ def endpoint_of(name: str, url: str) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:  # a port that is none, a bracket left open
+        (host or "").encode("idna")
+    except ValueError:  # a port that is none, a bracket left open, a label that is empty or too long
         parts, host, port = urlsplit(""), None, None
     if parts.scheme not in ("http", "https") or not host:
         raise Invalid(

@@ -34,6 +34,7 @@ def faults() -> Faults:
         aiohttp.ConnectionTimeoutError,
         aiohttp.ServerFingerprintMismatch,
         aiohttp.ClientHttpProxyError,
+        aiohttp.InvalidURL,
     )
     return Faults((aiohttp.ClientError, ConnectionError), unreached)
 
