@@ -11,7 +11,7 @@ from kernel.adapters.providers.chat.assemble import Assembly as Chat
 from kernel.adapters.providers.form import form_of, words_of
 from kernel.adapters.providers.messages.assemble import Assembly as Messages
 from kernel.adapters.providers.openai import wire_of
-from kernel.adapters.providers.refusal import Asked
+from kernel.adapters.providers.refusal import Asked, refusal
 from kernel.errors import OxiosError, ProviderDown
 from kernel.ports.provider import (
     CallDelta,
@@ -170,6 +170,24 @@ def test_a_request_has_the_fields_that_its_server_takes(base_url: str, tokens: s
     assert body[tokens] == ModelRequest("m", []).output_tokens_max
     assert len({"max_tokens", "max_completion_tokens"} & body.keys()) == 1
     assert ("stream_options" in body) is asks
+
+
+@pytest.mark.parametrize(
+    ("delay", "headers", "seconds"),
+    [
+        ("31s", {}, 31.0),
+        ("0.5s", {}, 0.5),
+        ("9999999s", {}, 3600.0),
+        ("soon", {}, None),
+        ("31s", {"retry-after": "7"}, 7.0),
+    ],
+)
+def test_a_wait_that_stands_in_the_body_is_kept(delay: str, headers: dict[str, str], seconds: float | None) -> None:
+    """Google's field; a header wins, and nonsense is nothing."""
+    error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [{"@type": "RetryInfo", "retryDelay": delay}]}
+    found = refusal(ASKED, 429, json.dumps([{"error": error}]).encode(), headers)
+    assert isinstance(found, RateLimited)
+    assert found.retry_after_s == seconds
 
 
 def test_events_name_what_they_carry() -> None:

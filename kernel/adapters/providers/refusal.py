@@ -98,6 +98,8 @@ _BY_STATUS: Final[dict[int, _Kind]] = {
 _OVERLOADED: Final = 529
 _STATUS_MAX: Final = 599
 _LATER: Final = "try again later"
+_DELAY: Final = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
+"""The field of Google's RetryInfo, which stands in place of a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def refusal(asked: Asked, status: int, body: bytes, headers: Mapping[str, str]) 
     detail, codes = _read(body)
     said = f"{asked.provider} answered {status}" + (f": {detail}" if detail else "")
     wait_s = retry_after_s(headers)
+    if wait_s is None and (delay := _DELAY.search(body)):
+        wait_s = min(float(delay[1]), _RETRY_AFTER_S_MAX)
     told = _kind(detail, codes)
     match status:
         case HTTPStatus.TOO_MANY_REQUESTS:
