@@ -34,6 +34,7 @@ from kernel.syscalls.target import CommandTarget, Target, UrlTarget
 SANDBOXED: Final = "exec:sandboxed"
 SHELL: Final = "exec:shell"
 NETWORK: Final = "exec:network"
+_NOT_PROGRAMS: Final = frozenset({SANDBOXED, SHELL, NETWORK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def keys_of(tool: str, targets: Iterable[Target], tier: Tier) -> Keys:
     any_of, all_of = [tool], list[str]()
     for target in targets:
         if isinstance(target, CommandTarget):
-            all_of += (f"exec:{program}" for program in target.programs)
+            all_of += map(_key_of_program, target.programs)
             all_of += [SHELL] if target.shell else []
             all_of += [NETWORK] if target.network else []
             if tier == "bubblewrap" and not target.network:
@@ -76,6 +77,12 @@ def keys_of(tool: str, targets: Iterable[Target], tier: Tier) -> Keys:
         elif isinstance(target, UrlTarget):
             all_of.append(f"net:{target.host}")
     return Keys(tuple(any_of), tuple(dict.fromkeys(all_of)))
+
+
+def _key_of_program(program: str) -> str:
+    """`exec:git`; a program that is called like one of the other keys gets one that says less."""
+    key = f"exec:{program}"
+    return f"exec:\\{program}" if key in _NOT_PROGRAMS else key
 
 
 def remembered_by(keys: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pytest
 from kernel.capability.resource import Resource
 from kernel.capability.rights import Rights
 from kernel.errors import NotFound
-from kernel.gate.asker import Answer
+from kernel.gate.asker import Answer, Choice
 from kernel.gate.decision import Denied
 from kernel.gate.policy import Rules, keys_of, policy_of, remembered_by
 from kernel.gate.standing import key_of, standing_principal
@@ -92,6 +92,27 @@ def test_danger_is_always_asked_about_and_cannot_be_remembered(tmp_path: Path, m
         assert [question.keys for question in world.person.asked] == [(), (), ()]
         assert "sudo runs things as another user" in world.person.asked[0].why
         assert world.approvals.standing.listed(ALICE) == ()
+
+    run_world(tmp_path, body)
+
+
+@pytest.mark.parametrize("name", ["sandboxed", "shell", "network"])
+@pytest.mark.parametrize("said", ["run", "always"])
+def test_a_program_cannot_be_called_like_a_wider_key(tmp_path: Path, name: str, said: Choice) -> None:
+    """Who allows a program called `sandboxed`, `shell` or `network` allows that program and nothing else."""
+
+    async def body(world: World) -> None:
+        world.rules = Rules("manual")
+        world.person.script = [Answer(said), Answer("deny")]
+        program = CommandTarget((name,), shell=False, programs=(name,), network=False)
+        assert isinstance(await world.admit(request_of(number=1), program), str)
+        assert await world.check(case_of(request_of(number=2), command=program)) is None
+        for wider in (
+            PLAIN,
+            replace(PLAIN, argv=(name,), shell=True, programs=(name,)),
+            replace(program, network=True),
+        ):
+            assert await world.check(case_of(request_of(number=3), command=wider)) is not None
 
     run_world(tmp_path, body)
 
