@@ -44,7 +44,9 @@ def child_of(parent: Node, wanted: Derivation, cap: CapId, *, by: Principal, ori
         raise _wider(above, f"{resource} [{wanted.rights.letters()}]", f"{above.resource} [{above.rights.letters()}]")
     expires_us = above.expires_us if wanted.expires_us is None else wanted.expires_us
     if expires_us is not None and above.expires_us is not None and expires_us > above.expires_us:
-        raise _wider(above, f"an expiry at {expires_us} µs", f"{above.expires_us} µs")
+        raise _wider(
+            above, f"an expiry in {_seconds(expires_us - now_us)} s", f"{_seconds(above.expires_us - now_us)} s left"
+        )
     left = parent.uses_left
     uses = left if wanted.uses is None else wanted.uses
     if uses is not None and left is not None and uses > left:
@@ -102,3 +104,7 @@ def _wider(above: Capability, wanted: str, bound: str) -> AccessDenied:
         need=wanted,
         remedy="derive no more than the parent has; `oxios caps list` shows it",
     )
+
+
+def _seconds(us: int) -> int:
+    return -(-us // 1_000_000)

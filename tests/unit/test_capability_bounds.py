@@ -41,6 +41,17 @@ async def test_expiry_is_narrowed_and_enforced() -> None:
         await world.table.mint(ALICE, FILES, Rights.ALL, expires_us=soon, origin="root")
 
 
+async def test_a_later_expiry_is_refused_in_words() -> None:
+    """Both sides are told as time left, which a person can compare."""
+    world = World()
+    hour = 3_600_000_000
+    root = await world.table.mint(ALICE, FILES, Rights.ALL, expires_us=world.clock.now + hour, origin="root")
+    with pytest.raises(AccessDenied, match=r"an expiry in 7200 s is wider than .* which has 3600 s left"):
+        await world.table.derive(
+            root.id, CARL, FILES, Rights.READ, by=ALICE, expires_us=world.clock.now + 2 * hour, origin="test"
+        )
+
+
 async def test_uses_are_shared_with_everything_derived() -> None:
     """Deriving multiplies no uses: a use of a child is one of its parent's, across restarts."""
     world = World()
