@@ -76,10 +76,11 @@ def test_the_program_speaks_the_newest_revision() -> None:
 
 
 def _earlier(home: Path) -> None:
-    """The journal as the first release's tables would hold it: later tables gone, its revision named."""
+    """The journal as the first release's tables would hold it: later tables and indexes gone, its revision named."""
     first = home.parent / "first.db"
     migrate.migrate(f"sqlite:///{first}", "test", "0001")
     with closing(sqlite3.connect(database(home))) as connection, connection:
+        connection.execute("DROP INDEX runs_seed")
         for table in sorted(_shape(database(home)).keys() - _shape(first).keys()):
             connection.execute(f"DROP TABLE IF EXISTS {table}")  # The index takes its own tables along.
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
@@ -149,6 +150,18 @@ def test_commits_are_synced_as_the_settings_say(
     assert made[0].execute("PRAGMA synchronous").fetchone() == (level,)
     assert made[0].execute("PRAGMA journal_mode").fetchone() == ("wal",)
     writer.close()
+
+
+def test_runs_of_a_seed_are_found_without_reading_all_runs(tmp_path: Path) -> None:
+    """Also in a home that an earlier release made: an index leads to them, in the order they began."""
+    home = tmp_path / "home"
+    fill(home, 1)
+    _earlier(home)
+    fill(home, 1)
+    with closing(sqlite3.connect(database(home))) as connection:
+        plan = connection.execute("EXPLAIN QUERY PLAN SELECT * FROM runs WHERE seed = ? ORDER BY started_us", ("s",))
+        steps = [row[-1] for row in plan]
+    assert steps == ["SEARCH runs USING INDEX runs_seed (seed=?)"]
 
 
 def test_a_reader_makes_no_journal(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from kernel.errors import JournalDown
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The head of `migrations/versions`; a test compares the two."""
 
 SELECT: Final = "SELECT version_num FROM alembic_version"

@@ -1,5 +1,5 @@
 -- The tables of a new SQLite journal: what the migrations end in, so that a first start need not
--- import them. Written by tests/unit/test_journal_schema.py --write; that test also proves it equal.
+-- import them. tests/unit/test_journal_schema.py proves it equal to what they make.
 BEGIN IMMEDIATE;
 
 CREATE TABLE approvals (
@@ -108,6 +108,8 @@ CREATE TABLE runs (
   PRIMARY KEY (id)
 );
 
+CREATE INDEX runs_seed ON runs (seed, started_us);
+
 CREATE TABLE seeds (
   id VARCHAR NOT NULL,
   parent VARCHAR,
@@ -184,6 +186,6 @@ CREATE TABLE alembic_version (
   CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');
 
 COMMIT;

@@ -64,6 +64,8 @@ class Probe(SQLModel, table=True):
 class Runs(SQLModel, table=True):
     """Projection: one row a run."""
 
+    __table_args__ = (Index("runs_seed", "seed", "started_us"),)
+
     id: str = Field(primary_key=True)
     seed: str | None
     owner: str | None
