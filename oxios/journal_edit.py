@@ -1,50 +1,38 @@
-"""The two acts of `oxios audit` that write: they take the home's lock, as a kernel does."""
+"""The two acts of `oxios audit` that write: in the server of the home, else under the home's lock."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import argparse
+from typing import TYPE_CHECKING
 
-import anyio
-
-from kernel.boot import make_store, projectors
-from kernel.clock import SystemClock
 from kernel.ids import Digest
-from kernel.journal.lock import instance_lock
-from kernel.journal.log import Journal, open_journal
-from kernel.settings import Settings
-from ouroboros.projection import PROJECTORS
-from oxios.session import operator
+from oxios.exits import Exit
+from oxios.frame import say
+from oxios.session import operator, run_journal
 
-T = TypeVar("T")
-
-
-def rotate_key(settings: Settings) -> str:
-    """The new public key. Raises: InstanceLocked, JournalDown."""
-
-    async def act(journal: Journal) -> str:
-        entry = await journal.rotate_key(operator())
-        assert entry.payload is not None, "the journal keeps what it needs itself"
-        return str(entry.payload["new"])
-
-    return _with_journal(settings, act)
+if TYPE_CHECKING:
+    from kernel.journal.log import Journal
 
 
-def erase(settings: Settings, digest: str, reason: str) -> int:
-    """The number of the entry that records it. Raises: NotFound, Invalid, InstanceLocked, JournalDown."""
+def rotate_key(args: argparse.Namespace) -> int:
+    """Print the new public key. Raises: InstanceLocked, JournalDown."""
 
     async def act(journal: Journal) -> int:
-        return (await journal.erase(Digest(digest), operator(), reason)).seq
+        entry = await journal.rotate_key(operator())
+        assert entry.payload is not None, "the journal keeps what it needs itself"
+        print(entry.payload["new"])
+        say("the key was rotated; keep the printed public key where the home cannot reach it", args)
+        return Exit.OK
 
-    return _with_journal(settings, act)
+    return run_journal(args, act)
 
 
-def _with_journal(settings: Settings, act: Callable[[Journal], Awaitable[T]]) -> T:
-    async def main() -> T:
-        store = make_store(settings)
-        async with open_journal(store, settings.home, SystemClock(), projectors(PROJECTORS)) as journal:
-            return await act(journal)
-        raise AssertionError("a journal does not swallow errors")
+def erase(args: argparse.Namespace) -> int:
+    """Remove what has the digest. Raises: NotFound, Invalid, InstanceLocked, JournalDown."""
 
-    with instance_lock(settings.home):
-        return anyio.run(main)
+    async def act(journal: Journal) -> int:
+        entry = await journal.erase(Digest(args.digest), operator(), args.reason)
+        say(f"erased; entry {entry.seq} records it", args)
+        return Exit.OK
+
+    return run_journal(args, act)

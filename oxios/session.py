@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kernel.gate.asker import Asker
     from kernel.journal.appender import Reader
     from kernel.journal.entry import Entry
+    from kernel.journal.log import Journal
     from kernel.journal.projection import Scalar
     from kernel.ports.store import Filter
     from kernel.settings import Settings
@@ -42,22 +43,15 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
     Where a server works in the home, it is told to carry the command out instead, as it was called.
     Raises: InstanceLocked, and whatever `body` raises.
     """
-    seat = current()
-    if seat is not None:
-        return seat.carry(settings_for(args), body, listen=listen)
+    settings = settings_for(args)
+    code = _in_server(args, settings, body, listen=listen)
+    if code is not None:
+        return code
     import anyio  # noqa: PLC0415 -- commands that only print start without it
 
     from kernel.boot import open_kernel  # noqa: PLC0415 -- the kernel's imports are most of a command's start
     from kernel.gate.asker import Nobody  # noqa: PLC0415 -- as above
     from ouroboros.projection import PROJECTORS  # noqa: PLC0415 -- as above
-    from oxios.wire import reach  # noqa: PLC0415 -- as above
-
-    settings = settings_for(args)
-    server = reach(settings.home) if original(args) is not None else None
-    if server is not None:
-        from oxios.beside import carried  # noqa: PLC0415 -- as above
-
-        return carried(args, server, settings.home, _terminal(args) if listen else None)
 
     async def main() -> int:
         loop_runs()
@@ -73,6 +67,50 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
 
     with ended_in_order() as loop_runs:
         return anyio.run(main)
+
+
+def run_journal(args: argparse.Namespace, body: Callable[[Journal], Awaitable[int]]) -> int:
+    """Run `body` with the journal, for writing: a server's own, else without a kernel, which may not start.
+
+    Raises: InstanceLocked, JournalDown, and whatever `body` raises.
+    """
+    settings = settings_for(args)
+    code = _in_server(args, settings, lambda kernel: body(kernel.journal))
+    if code is not None:
+        return code
+    import anyio  # noqa: PLC0415 -- commands that only print start without it
+
+    from kernel.boot import make_store, projectors  # noqa: PLC0415 -- as above
+    from kernel.clock import SystemClock  # noqa: PLC0415 -- as above
+    from kernel.journal.lock import instance_lock  # noqa: PLC0415 -- as above
+    from kernel.journal.log import open_journal  # noqa: PLC0415 -- as above
+    from ouroboros.projection import PROJECTORS  # noqa: PLC0415 -- as above
+
+    async def main() -> int:
+        store = make_store(settings)
+        async with open_journal(store, settings.home, SystemClock(), projectors(PROJECTORS)) as journal:
+            return await body(journal)
+        raise AssertionError("a journal does not swallow errors")
+
+    with instance_lock(settings.home):
+        return anyio.run(main)
+
+
+def _in_server(
+    args: argparse.Namespace, settings: Settings, body: Callable[[Kernel], Awaitable[int]], *, listen: bool = False
+) -> int | None:
+    """The exit code, where a server has the home: it carries the command out; None where none has it."""
+    seat = current()
+    if seat is not None:
+        return seat.carry(settings, body, listen=listen)
+    from oxios.wire import reach  # noqa: PLC0415 -- as above
+
+    server = reach(settings.home) if original(args) is not None else None
+    if server is None:
+        return None
+    from oxios.beside import carried  # noqa: PLC0415 -- as above
+
+    return carried(args, server, settings.home, _terminal(args) if listen else None)
 
 
 def _terminal(args: argparse.Namespace) -> Asker:

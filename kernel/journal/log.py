@@ -51,6 +51,7 @@ class Journal(JournalView):
         self._committer = committer
         self._ledger = ledger
         self._subscribers: list[Subscriber] = []
+        self._rotating = anyio.Lock()
         self._group = GroupCommit(committer, ledger, self._publish, tuning)
 
     @property
@@ -117,7 +118,16 @@ class Journal(JournalView):
         return await self._group.add(replace(prepared, erase=raw, changes=tuple(words)))
 
     async def rotate_key(self, by: Principal = KERNEL) -> Entry:
-        """Sign with a new key from now on; the old one signs over to it. Raises: JournalDown."""
+        """Sign with a new key from now on; the old one signs over to it. Raises: JournalDown.
+
+        One at a time, and to its end: who is cancelled meanwhile leaves no key half in force.
+        """
+        async with self._rotating:
+            with anyio.CancelScope(shield=True):
+                return await self._rotate(by)
+            raise AssertionError("a shield swallows no error")
+
+    async def _rotate(self, by: Principal) -> Entry:
         following = await self._committer.call(self._ledger.ring.stage_next)
         old = self._ledger.ring.signer
         payload = {

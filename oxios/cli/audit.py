@@ -1,6 +1,7 @@
 """`oxios audit`: read the journal, prove what stands in it, and verify that nobody changed it.
 
 Reading needs no lock: it works beside a running Oxios, and on a home whose kernel will not start.
+What writes is carried out by the server of the home, where one runs.
 """
 
 from __future__ import annotations
@@ -218,17 +219,13 @@ def _checkpoint(args: argparse.Namespace) -> int:
 def _rotate(args: argparse.Namespace) -> int:
     from oxios.journal_edit import rotate_key  # noqa: PLC0415 -- as above
 
-    print(rotate_key(settings_for(args)))
-    say("the key was rotated; keep the printed public key where the home cannot reach it", args)
-    return Exit.OK
+    return rotate_key(args)
 
 
 def _erase(args: argparse.Namespace) -> int:
     from oxios.journal_edit import erase  # noqa: PLC0415 -- as above
 
-    seq = erase(settings_for(args), args.digest, args.reason)
-    say(f"erased; entry {seq} records it", args)
-    return Exit.OK
+    return erase(args)
 
 
 def _keys(settings: Settings, given: Path | None) -> Sequence[VerifierKey]:

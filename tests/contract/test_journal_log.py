@@ -201,6 +201,30 @@ def test_what_the_journal_itself_needs_is_not_erased(tmp_path: Path, store: Stor
     _with(tmp_path, store, act)
 
 
+def test_rotations_go_to_their_end_one_after_the_other(tmp_path: Path, store: Store) -> None:
+    """Two at once, each asked by a task that is cancelled meanwhile, leave two keys more, the last one in force."""
+
+    async def act(journal: Journal) -> None:
+        begun = anyio.Event()
+        journal.subscribe(lambda _: begun.set())
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(journal.rotate_key, user("alice"))
+                await begun.wait()
+                tasks.cancel_scope.cancel()
+            begun = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(journal.rotate_key, user("alice"))
+
+    _with(tmp_path, store, act)
+    rotations = 4
+    known = public_keys(tmp_path)
+    assert len(known) == 1 + rotations
+    assert keys.load(tmp_path / "keys").signer.key == known[-1]
+    assert audit(tmp_path, store=store).findings == []
+
+
 def test_a_rotated_key_signs_and_the_old_one_still_leads_to_it(tmp_path: Path, store: Store) -> None:
     """After a rotation a verifier who knows only the first key, or only the last, finds everything good."""
     first = ""

@@ -47,6 +47,8 @@ COMMANDS: dict[str, tuple[Sequence[str], str]] = {
     "a run that is none": (("runs", "cancel", "r0"), ""),
     "a persona": (("persona", "use", "coder"), ""),
     "a chat from a pipe": (("chat",), "run `echo hi`\n/help\n"),
+    "an erasure of nothing": (("audit", "erase", "00" * 32, "--reason", "none"), ""),
+    "an erasure of nonsense": (("audit", "erase", "nonsense", "--reason", "none"), ""),
     "help": (("seed", "submit", "--help"), ""),
     "wrong words": (("caps", "grant"), ""),
 }
@@ -96,6 +98,28 @@ def test_commands_run_in_the_server(place: Place) -> None:
         kinds = [kind for _, kind, _ in place.log()]
     assert kinds.count("kernel.booted") == 1
     assert "run.finished" in kinds
+
+
+def test_the_journals_own_acts_are_the_servers(place: Place) -> None:
+    """A key is rotated and a payload erased beside a server, which signs with the new key from then on."""
+    with serving(place):
+        place.submitted("run `echo hi`", "--approve", "auto")
+        seen = place.oxios("audit", "log", "--kind", "call.outcome", "--limit", "1", "--json")
+        digest = json.loads(seen.stdout)["digest"]
+        old = (place.home / "keys" / "journal.pub").read_text()
+        rotated = [place.oxios("audit", "rotate-key") for _ in range(2)]
+        assert [done.returncode for done in rotated] == [0, 0]
+        assert (place.home / "keys" / "journal.pub").read_text() == old + "".join(done.stdout for done in rotated)
+        erased = place.oxios("audit", "erase", digest, "--reason", "asked to forget")
+        assert (erased.returncode, erased.stderr[:7]) == (0, "erased;"), erased.stderr
+        newest = place.work / "newest.pub"
+        newest.write_text(rotated[-1].stdout)
+        for given in ([], ["--key", str(newest)]):
+            verified = place.oxios("audit", "verify", *given)
+            assert verified.returncode == 0, verified.stdout + verified.stderr
+            assert ", 1 erased" in verified.stdout
+        assert rotated[-1].stdout.split("+")[0] in place.oxios("audit", "checkpoint").stdout
+        assert len(place.log("--kind", "kernel.booted")) == 1
 
 
 def test_an_approval_is_asked_at_the_terminal_of_the_command(place: Place) -> None:
