@@ -82,7 +82,7 @@ def _open(
         except OSError as error:
             raise JournalDown(f"the journal's files cannot be opened: {error}", remedy="check the home") from error
         ledger.open(writer, tree)
-        if not files.checkpoints.exists():
+        if not files.checkpoints.exists() or not files.checkpoints.stat().st_size:
             ledger.checkpoint()
         _finish_rotation(reader, ledger, files)
     finally:

@@ -27,7 +27,7 @@ from kernel.journal.rebuild import Rebuild
 from kernel.journal.rows import said_in
 from kernel.journal.scan import Scan
 from kernel.jsontypes import JsonObject
-from kernel.ports.store import EntryQuery, Store, StoreDamaged, StoreReader, TreeRow
+from kernel.ports.store import EntryQuery, Store, StoreAbsent, StoreDamaged, StoreReader, TreeRow
 
 
 def verify(
@@ -41,8 +41,8 @@ def verify(
 ) -> Report:
     """`witnessed` are checkpoints kept elsewhere; with `projectors`, derived tables are compared too.
 
-    Raises: JournalDown, where the database cannot be read; Invalid, where a witnessed checkpoint is
-    no text of this journal's.
+    Raises: JournalDown, where the database cannot be read, or there never was one; Invalid, where a
+    witnessed checkpoint is no text of this journal's.
     """
     started_s = clock.monotonic_s()
     report = Report(store.address)
@@ -50,6 +50,9 @@ def verify(
         reader = store.reader()
     except StoreDamaged as error:
         report.add(Kind.DAMAGED, error.message)
+        return report
+    except StoreAbsent as error:
+        _require_no_signs(files, trusted, report, error)
         return report
     try:
         rotations = _rotations(reader)
@@ -161,11 +164,22 @@ def _outside(
     return head, checkpoints
 
 
+def _require_no_signs(files: JournalFiles, trusted: Sequence[VerifierKey], report: Report, absent: StoreAbsent) -> None:
+    """No journal is none that was cut off only where nothing outside it tells of one. Raises: StoreAbsent."""
+    head, checkpoints = _outside(files, trusted, trusted, report)
+    signed = max((point.size for point in (*_points(head), *_points(checkpoints))), default=0)
+    if signed:
+        what = f"{absent.message}, but {signed} entries were signed outside it: it was removed or emptied"
+        report.add(Kind.ROLLED_BACK, what, 1)
+    if report.good:
+        raise absent
+
+
 def _require_files(report: Report, head: Reading | None, checkpoints: Reading | None) -> None:
     if report.size and head is None:
         report.add(Kind.HEAD_MISSING, "the head file is missing: nothing outside the database says where it ends")
-    if report.size and checkpoints is None:
-        report.add(Kind.CHECKPOINTS_MISSING, "the file of checkpoints is missing")
+    if report.size and (checkpoints is None or not (checkpoints.good or checkpoints.wrong)):
+        report.add(Kind.CHECKPOINTS_MISSING, "the file of checkpoints is missing, or empty")
 
 
 def _points(reading: Reading | None) -> list[Checkpoint]:

@@ -61,6 +61,10 @@ class StoreDamaged(JournalDown):
     """The database's file is not what its own format allows: waiting will not help."""
 
 
+class StoreAbsent(JournalDown):
+    """There is no journal in the database."""
+
+
 class RowChange(Protocol):
     """An upsert: insert `key | values`, or change `values` of the row that has `key`."""
 

@@ -17,6 +17,7 @@ from kernel.journal.findings import Kind
 from kernel.journal.head import SLOT_BYTES
 from kernel.journal.merkle import leaf_hash
 from kernel.journal.note import Checkpoint, Signer
+from kernel.ports.store import StoreAbsent
 from tests.journal_world import (
     audit,
     database,
@@ -248,6 +249,28 @@ def test_rolling_back_everything_is_seen_by_a_checkpoint_kept_elsewhere(home: Pa
     shutil.copytree(pristine / "journal", home / "journal")
     assert audit(home).good
     assert found(audit(home, witnessed=(kept,))) == {(Kind.ROLLED_BACK, ENTRIES + 1)}
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_a_database_that_is_gone_is_missed(home: Path, how: str) -> None:
+    """Where head and checkpoints tell of entries, no journal at all is one that was rolled back, to nothing."""
+    if how == "removed":
+        database(home).unlink()
+    else:
+        database(home).write_bytes(b"")
+    assert found(audit(home)) == {(Kind.ROLLED_BACK, 1)}
+    for name in ("head", "checkpoints"):
+        (home / "journal" / name).unlink()
+    with pytest.raises(StoreAbsent, match="no journal"):
+        audit(home)
+
+
+def test_an_emptied_file_of_checkpoints_is_missed(home: Path) -> None:
+    """A journal has one from its first start on; the next start writes where it stands."""
+    (home / "journal" / "checkpoints").write_bytes(b"")
+    assert found(audit(home)) == {(Kind.CHECKPOINTS_MISSING, None)}
+    grown(home)
+    assert audit(home).good
 
 
 def test_another_history_is_found_by_a_checkpoint_kept_elsewhere(home: Path, pristine: Path) -> None:
