@@ -265,6 +265,17 @@ def test_a_database_that_is_gone_is_missed(home: Path, how: str) -> None:
         audit(home)
 
 
+@pytest.mark.parametrize("flipped", [b"N\xd5LL", b"seq INTEGEB", b"prinbipal", b"bntries"])
+def test_an_altered_declaration_of_a_table_is_damage(home: Path, flipped: bytes) -> None:
+    """A bit of the tables' own text, be it no text then, another name or no SQL, ends in a finding."""
+    was = {b"N\xd5LL": b"NULL", b"seq INTEGEB": b"seq INTEGER", b"prinbipal": b"principal", b"bntries": b"entries"}
+    content = database(home).read_bytes()
+    at = content.index(b"CREATE TABLE entries")
+    end = at + 400
+    database(home).write_bytes(content[:at] + content[at:end].replace(was[flipped], flipped, 1) + content[end:])
+    assert not audit(home).good
+
+
 def test_an_emptied_file_of_checkpoints_is_missed(home: Path) -> None:
     """A journal has one from its first start on; the next start writes where it stands."""
     (home / "journal" / "checkpoints").write_bytes(b"")

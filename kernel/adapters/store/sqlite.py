@@ -37,7 +37,8 @@ _ROOM_BYTES_MIN: Final = 256 * 1024
 """With less left on the disk, that is why SQLite cannot make its files beside the database."""
 
 
-_DAMAGE: Final = ("malformed", "not a database", "corrupt")
+_DAMAGE: Final = ("malformed", "not a database", "corrupt", "no such table", "no such column", "has no column")
+"""The last three: the revision is ours, so a table that is not was altered."""
 
 
 class SqliteStore:
@@ -150,6 +151,8 @@ class _Sqlite:
             raise KernelBug(f"a row was refused by the journal's tables: {error}") from error
         except UnicodeEncodeError as error:
             raise Invalid("half a surrogate pair is no text", remedy="use well-formed Unicode") from error
+        except UnicodeDecodeError as error:  # The driver's own message, which quotes the altered declaration.
+            raise self._damaged(doing, "malformed database schema") from error
         except sqlite3.ProgrammingError as error:
             raise JournalDown(
                 f"could not {doing}: {error}", remedy="the journal was closed: start Oxios again"
@@ -157,15 +160,18 @@ class _Sqlite:
         except sqlite3.Error as error:
             text = str(error)
             if any(word in text for word in _DAMAGE):
-                raise StoreDamaged(
-                    f"could not {doing}: SQLite says {text!r}",
-                    remedy="the file is damaged: stop, keep it as evidence, and restore a backup",
-                ) from error
+                raise self._damaged(doing, text) from error
             remedy = next((remedy for word, remedy in _REMEDIES if word in text), "run `oxios doctor`")
             cause = f"SQLite says {text!r}"
             if "full" not in text and self._full():
                 cause, remedy = f"no space is left on the disk of {self._path} ({cause})", dict(_REMEDIES)["full"]
             raise JournalDown(f"could not {doing}: {cause}", remedy=remedy, retry_after_s=1.0) from error
+
+    def _damaged(self, doing: str, said: str) -> StoreDamaged:
+        return StoreDamaged(
+            f"could not {doing}: SQLite says {said!r}",
+            remedy="the file is damaged: stop, keep it as evidence, and restore a backup",
+        )
 
     def _full(self) -> bool:
         try:
