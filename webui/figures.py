@@ -19,6 +19,7 @@ from kernel.observe.metrics import Metrics
 
 _READ: Final = 2_000
 _HALF: Final = 2
+_COST: Final = "oxios_llm_cost_usd"
 
 
 @dataclass(slots=True)
@@ -82,3 +83,11 @@ def median(buckets: Sequence[tuple[float, float]]) -> float | None:
             return low if bound == float("inf") else low + (bound - low) * (half - below) / (count - below)
         low, below = bound, count
     return low
+
+
+def spent_micro_usd(metrics: Metrics) -> float:
+    """By all model requests since the server started."""
+    found = (metric for metric in metrics.registry.collect() if metric.name == _COST)
+    return 1_000_000 * sum(
+        sample.value for metric in found for sample in metric.samples if sample.name == f"{_COST}_total"
+    )

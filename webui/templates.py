@@ -52,7 +52,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(
+    cast("dict[str, Any]", environment.filters).update(
         {
             "markdown": markdown.framed,
             "terminal": terminal.to_html,

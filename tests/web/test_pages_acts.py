@@ -10,12 +10,14 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from kernel.directive import Budget
+from kernel.engine.failures import Failure, FailureClass
+from kernel.engine.sources import Key
 from kernel.ids import RunId
 from kernel.journal.entry import Draft
 from kernel.testing.provider import Turn, call, say
 from tests.web.browser import Browser, Site, axe, live, open_browser, open_site
 from tests.web.filled_home import approval_of, begin, carried_out
-from tests.world import OWNER
+from tests.world import MODEL, OWNER
 
 pytestmark = pytest.mark.anyio
 SEED = """goal = "Write a summary"
@@ -105,6 +107,37 @@ async def test_a_run_is_forked_from_a_step_and_compared(tmp_path: Path) -> None:
         await page.get_by_role("link", name="compare").click()
         await expect(page.locator("tr.row-differs")).to_contain_text(["echo", "two"])
         assert await axe(page) == []
+
+
+async def test_two_runs_of_the_list_are_compared(tmp_path: Path) -> None:
+    """The button works once two are chosen; what is chosen stays when the list is drawn again."""
+    async with open_site(tmp_path, [say("one"), say("two"), say("three")]) as site, open_browser(site) as browser:
+        first, second = await carried_out(site), await carried_out(site)
+        page = await _at(browser, "/runs")
+        await page.get_by_label(f"Compare {first}").check()
+        await expect(page.get_by_role("button", name="Compare two")).to_be_disabled()
+        await carried_out(site)
+        await expect(page.locator("tbody tr")).to_have_count(3)
+        await page.get_by_label(f"Compare {second}").check()
+        assert await axe(page) == []
+        await page.get_by_role("button", name="Compare two").click()
+        await page.wait_for_url(lambda url: "/compare/" in url and first in url and second in url)
+        await expect(page.locator("tr.row-differs")).to_contain_text(["two"])
+
+
+async def test_home_says_what_was_spent_and_which_circuits_are_open(tmp_path: Path) -> None:
+    """All closed at first; a model that failed too often is named, with its state."""
+    async with open_site(tmp_path) as site, open_browser(site) as browser:
+        page = await _at(browser, "/")
+        await expect(page.get_by_role("region", name="Spend")).to_contain_text("$0")
+        health = page.get_by_role("region", name="Health")
+        await expect(health).to_contain_text("every model may be asked")
+        engine, now_s = site.kernel.supervisor.desk.engine, site.kernel.clock.monotonic_s()
+        refused = Failure(FailureClass.SERVER, OSError("it is away"))
+        while not any(one.state == "open" for one in engine.breakers()):
+            engine.health.failed(MODEL, Key("scripted", "none", ""), refused, now_s)
+        await page.reload()
+        await expect(health).to_contain_text(f"1 held back {MODEL} open")
 
 
 async def test_a_run_that_ran_out_goes_on_with_more(tmp_path: Path) -> None:

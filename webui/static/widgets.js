@@ -96,3 +96,13 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   acts[event.key]();
 });
+
+// A form that takes so many of a list: its button works once they are chosen.
+
+function count(form) {
+  const chosen = [...form.elements].filter((one) => one.checked).length;
+  form.querySelector("button").disabled = chosen !== Number(form.dataset.choose);
+}
+
+document.addEventListener("change", (event) => event.target.form?.dataset.choose && count(event.target.form));
+whenDrawn(() => document.querySelectorAll("[data-choose]").forEach(count));

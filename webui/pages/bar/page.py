@@ -11,14 +11,13 @@ from typing import Final
 from litestar import Response, get
 
 from kernel.handle.persona import active_persona
-from kernel.observe.metrics import Metrics
 from kernel.persona import load_personas
 from webui.desk import Desk
+from webui.figures import spent_micro_usd
 from webui.view import part
 
 NAV = None
 COUNTED_MAX: Final = 200
-_COST: Final = "oxios_llm_cost_usd"
 
 
 @get("/bar", include_in_schema=False)
@@ -35,14 +34,6 @@ async def bar(desk: Desk) -> Response[str]:
         waiting=len(waiting),
         running=len(running),
         spent=spent_micro_usd(desk.house.metrics) if desk.sees_all else None,
-    )
-
-
-def spent_micro_usd(metrics: Metrics) -> float:
-    """By all model requests that were counted."""
-    found = (metric for metric in metrics.registry.collect() if metric.name == _COST)
-    return 1_000_000 * sum(
-        sample.value for metric in found for sample in metric.samples if sample.name == f"{_COST}_total"
     )
 
 

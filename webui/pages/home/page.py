@@ -14,6 +14,7 @@ from kernel.gate.approval_record import row_of
 from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from webui.desk import Desk
+from webui.figures import spent_micro_usd
 from webui.forms import Part
 from webui.navigation import NavItem
 from webui.pages.home.feed import told
@@ -35,6 +36,7 @@ async def index(desk: Desk, part_: Part = "") -> Response[str]:
 
 async def _model(desk: Desk) -> dict[str, Any]:
     kernel = desk.kernel
+    engine = kernel.supervisor.desk.engine
     own = {"status": "active", "owner": desk.user.principal}
     running = await desk.rows("runs", {"status": "running"}, order="started_us", descending=True, limit=20)
     recent = await desk.rows("runs", order="started_us", descending=True, limit=8)
@@ -51,6 +53,9 @@ async def _model(desk: Desk) -> dict[str, Any]:
         },
         "tier": kernel.settings.sandbox.tier,
         "model": kernel.settings.model.default,
+        "spent": spent_micro_usd(desk.house.metrics) if desk.sees_all else None,
+        "held": [one for one in engine.breakers() if one.state != "closed"] if desk.sees_all else [],
+        "resting": engine.cooling() if desk.sees_all else (),
         "sessions": await desk.rows("sessions", own, order="updated_us", descending=True, limit=5),
     }
 

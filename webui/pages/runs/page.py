@@ -7,10 +7,13 @@ the capability it rested on, as the journal has them. What changes a run is a sy
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import quote
 
-from litestar import Response, get, post
+from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect
 
+from kernel.errors import Invalid
 from kernel.ids import RunId
 from kernel.jsontypes import JsonValue
 from kernel.runtime.state import TERMINAL
@@ -43,6 +46,15 @@ async def index(
     if part_ == "list":
         return part(desk, "runs/list.html", before=before, limit=RUNS_SHOWN, **model)
     return page(desk, "runs/index.html", title="Runs", before=before, limit=RUNS_SHOWN, **model)
+
+
+@get("/runs/compare", include_in_schema=False)
+async def choose(request: Request[Any, Any, Any]) -> Redirect:
+    """The two that were chosen in the list, side by side."""
+    chosen = request.query_params.getall("run", [])
+    if len(chosen) != 2:  # noqa: PLR2004 -- two are compared
+        raise Invalid(f"{len(chosen)} runs were chosen", remedy="choose two in the list of runs")
+    return Redirect("/runs/{}/compare/{}".format(*(quote(one, safe="") for one in chosen)))
 
 
 @get("/runs/{run_id:str}", include_in_schema=False)
@@ -165,6 +177,7 @@ async def _rows(desk: Desk, status: str, seed: str, before: int) -> list[dict[st
 
 ROUTES = [
     index,
+    choose,
     show,
     step,
     diff,
