@@ -68,6 +68,8 @@ class StepItem(Item):
 
     run: str = ""
     number: int = 0
+    round: int = 0
+    """Of the newest request that it answers."""
     model: str = ""
     text: str = ""
     reasoning: str = ""

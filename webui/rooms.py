@@ -155,10 +155,10 @@ class Room:
                 if phase := self._assessing():
                     self._writing.changed(phase.id, self.id)
             case LiveText():
-                self._writing.changed(self._speaking(event.run), event.run)
+                self._writing.changed(self._speaking(event), event.run)
             case LiveReasoning():
                 if event.run != self.id:
-                    self._say("reasoning", {"id": self._speaking(event.run), "text": event.text})
+                    self._say("reasoning", {"id": self._speaking(event), "text": event.text})
             case LiveProgress():
                 call = self.page.call(event.call)
                 if call is not None:
@@ -187,10 +187,10 @@ class Room:
         goal = next((item for item in newest if isinstance(item, MessageItem) and item.said == "goal"), None)
         return None if goal is not None and goal.attachments else phase
 
-    def _speaking(self, run: str) -> str:
+    def _speaking(self, event: LiveText | LiveReasoning) -> str:
         """The element of the reply that is being written; shown ahead of its entry, which may be on its way."""
-        step = self.page.step(run)
-        if step is not None and not step.replied:
+        run, step = event.run, self.page.step(event.run)
+        if step is not None and not step.replied and event.round <= step.round:
             return step.id
         number = step.number + 1 if step is not None else 1
         ahead = StepItem(f"step-{run}-{number}", self.page.seq + 1, 0, 0, run=run, number=number)
@@ -203,7 +203,7 @@ class Room:
         if entry.stream == self.id and self._seen.session is not self._rooms.talks.session(self.id):
             self._seen.session.apply_entry(entry)
         self._underway.settle(entry)
-        if entry.kind == "model.reply":
+        if entry.kind == "model.reply" and not self._underway.reply(entry.stream)[0]:
             self._writing.over(entry.stream)
         if entry.seq <= self.page.seq:
             return []

@@ -197,10 +197,15 @@ def _requested(page: Transcript, entry: Entry, payload: Payload) -> list[Item]:
         return []
     last = page.step(entry.stream)
     if last is not None and not last.replied:
+        last.round = payload.get("round", 0)
         return [last]
     number = last.number + 1 if last else 1
     step = StepItem(
-        *page.base(entry, f"step-{entry.stream}-{number}"), run=entry.stream, number=number, model=payload["model"]
+        *page.base(entry, f"step-{entry.stream}-{number}"),
+        run=entry.stream,
+        number=number,
+        round=payload.get("round", 0),
+        model=payload["model"],
     )
     page.add_step(step)
     return [step]

@@ -22,6 +22,7 @@ _END: Final = frozenset({"run.paused", "run.finished"})
 
 _Place: TypeAlias = str
 """`text`, `reasoning`, or a call's id."""
+_WRITTEN: Final = ("text", "reasoning")
 
 
 @dataclass(slots=True)
@@ -42,44 +43,62 @@ class _Text:
         return self.pieces[0] if self.pieces else ""
 
 
+@dataclass(slots=True)
+class _Run:
+    texts: dict[_Place, _Text] = field(default_factory=dict[_Place, _Text])
+    round: int = 0
+    """Of the reply that is being written."""
+    asked: int = 0
+    """The newest that is on record as a request."""
+
+    def hear(self, event: LiveEvent) -> None:
+        if not isinstance(event, LiveProgress) and event.round != self.round:
+            self.forget(*_WRITTEN)  # What came before it stands in an entry that is on its way.
+            self.round = event.round
+        self.texts.setdefault(_place(event), _Text()).add(event.text)
+
+    def settle(self, entry: Entry) -> None:
+        said = entry.payload or {}
+        if entry.kind == "model.request":
+            self.asked = int(str(said.get("round", 0)))
+        elif entry.kind in _REPLY and self.round <= self.asked:
+            self.forget(*_WRITTEN)
+        elif entry.kind in _CALL:
+            self.forget(str(said.get("call", "")))
+        elif entry.kind in _END:
+            self.texts.clear()
+
+    def forget(self, *places: _Place) -> None:
+        for place in places:
+            self.texts.pop(place, None)
+
+
 class Underway:
     """Give it live events and entries in the order in which they came."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, dict[_Place, _Text]] = {}
+        self._runs: dict[str, _Run] = {}
 
     def hear(self, event: LiveEvent) -> None:
-        texts = self._runs.get(event.run)
-        if texts is None:
-            if len(self._runs) >= RUNS_MAX:
-                del self._runs[next(iter(self._runs))]
-            texts = self._runs[event.run] = {}
-        place = _place(event)
-        if place not in texts:
-            texts[place] = _Text()
-        texts[place].add(event.text)
+        self._run(event.run).hear(event)
 
     def settle(self, entry: Entry) -> None:
         """What the entry holds stands in the record from now on."""
-        texts = self._runs.get(entry.stream)
-        if texts is None:
+        numbered = entry.kind == "model.request" and entry.payload is not None and "round" in entry.payload
+        run = self._run(entry.stream) if numbered else self._runs.get(entry.stream)
+        if run is None:
             return
-        if entry.kind in _REPLY:
-            texts.pop("text", None)
-            texts.pop("reasoning", None)
-        elif entry.kind in _CALL and entry.payload is not None:
-            texts.pop(str(entry.payload["call"]), None)
-        elif entry.kind in _END:
-            texts.clear()
-        if not texts:
+        run.settle(entry)
+        if entry.kind in _END or not (run.texts or run.asked):
             del self._runs[entry.stream]
 
     def take_over(self, other: Underway, runs: Iterable[str]) -> None:
         """What `other` has of these runs, in place of what is here."""
-        for run in runs:
-            texts = other._runs.get(run, {})
-            if texts:
-                self._runs[run] = {place: _Text([text.whole()], text.chars) for place, text in texts.items()}
+        for name in runs:
+            run = other._runs.get(name)
+            if run is not None:
+                texts = {place: _Text([text.whole()], text.chars) for place, text in run.texts.items()}
+                self._runs[name] = _Run(texts, run.round, run.asked)
 
     def runs(self) -> tuple[str, ...]:
         return tuple(self._runs)
@@ -91,9 +110,18 @@ class Underway:
     def output(self, run: str, call: str) -> str:
         return self._of(run, call)
 
-    def _of(self, run: str, place: _Place) -> str:
-        found = self._runs.get(run, {}).get(place)
-        return found.whole() if found is not None else ""
+    def _run(self, name: str) -> _Run:
+        run = self._runs.get(name)
+        if run is None:
+            if len(self._runs) >= RUNS_MAX:
+                del self._runs[next(iter(self._runs))]
+            run = self._runs[name] = _Run()
+        return run
+
+    def _of(self, name: str, place: _Place) -> str:
+        run = self._runs.get(name)
+        text = run.texts.get(place) if run is not None else None
+        return text.whole() if text is not None else ""
 
 
 def _place(event: LiveEvent) -> _Place:

@@ -50,6 +50,20 @@ def test_what_was_said_is_kept_until_its_entry() -> None:
     assert heard.runs() == ()
 
 
+def test_the_next_reply_is_not_taken_for_the_one_before() -> None:
+    """Its text may come ahead of that one's entry: it stands alone, and that entry does not take it away."""
+    heard = Underway()
+    heard.settle(_entry("model.request", {"round": 1}))
+    heard.hear(LiveText(RUN, "first", 1))
+    heard.hear(LiveText(RUN, "second", 2))
+    assert heard.reply(RUN)[0] == "second"
+    heard.settle(_entry("model.reply"))
+    assert heard.reply(RUN)[0] == "second"
+    heard.settle(_entry("model.request", {"round": 2}))
+    heard.settle(_entry("model.reply"))
+    assert heard.reply(RUN)[0] == ""
+
+
 def test_what_is_kept_is_bounded() -> None:
     """The newest characters of a text, and so many runs."""
     heard = Underway()
