@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeAlias, TypeVar
@@ -101,13 +101,16 @@ def ours(run: str) -> bool:
 
 
 def heard_here(callback: Callable[[Heard], None]) -> Callable[[Heard], None]:
-    """The callback, run for this command whoever calls it: journal and bus call from tasks of their own."""
+    """The callback, run for this command whoever calls it: journal and bus call from tasks of their own.
+
+    They are not to hear of a terminal that is gone; its command is, by its seat, and ends.
+    """
     seat = current()
     if seat is None:
         return callback
 
     def hear(heard: Heard) -> None:
-        with seated(seat):
+        with seated(seat), suppress(BrokenPipeError):
             callback(heard)
 
     return hear

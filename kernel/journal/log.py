@@ -159,9 +159,16 @@ class Journal(JournalView):
                 self._readers.close()
 
     def _publish(self, entries: tuple[Entry, ...]) -> None:
-        if entries:
-            for subscriber in tuple(self._subscribers):
+        if not entries:
+            return
+        failed: Exception | None = None
+        for subscriber in tuple(self._subscribers):
+            try:
                 subscriber(entries)
+            except Exception as error:  # noqa: BLE001 -- raised below, once everybody has heard
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
 
 @asynccontextmanager

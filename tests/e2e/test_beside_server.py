@@ -172,9 +172,28 @@ def test_a_terminal_that_is_killed_stops_its_command(place: Place) -> None:
             terminal.see("▸ exec")
             terminal.stop(signal.SIGKILL)
             terminal.end()
-        while json.loads(place.oxios("runs", "list", "--json").stdout)[0]["status"] == "running":
-            continue
-        assert json.loads(place.oxios("runs", "list", "--json").stdout)[0]["status"] == "paused"
+        _until_paused(place)
+
+
+def test_nobody_else_hears_of_a_reader_that_left(place: Place) -> None:
+    """`… 2>&1 | head -1`: what is said afterwards goes nowhere, and the server has no error of it."""
+    words = [sys.executable, "-m", "oxios", "seed", "submit", "run `sleep 0.3`, then run `sleep 0.3`"]
+    with serving(place) as server:
+        with subprocess.Popen(
+            words, cwd=place.work, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as command:
+            assert command.stdout is not None
+            assert command.stdout.readline()
+            command.stdout.close()
+            command.wait(TIMEOUT_S)
+        assert json.loads(place.oxios("runs", "list", "--json").stdout)[0]["status"] == "finished"
+        assert "Traceback" not in server.end()[1]
+
+
+def _until_paused(place: Place) -> None:
+    while (status := json.loads(place.oxios("runs", "list", "--json").stdout)[0]["status"]) == "running":
+        continue
+    assert status == "paused"
 
 
 def test_a_question_of_an_agent_is_asked_at_the_terminal(place: Place) -> None:

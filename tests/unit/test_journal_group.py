@@ -271,7 +271,7 @@ def test_closing_commits_what_waits_and_then_refuses(tmp_path: Path) -> None:
 
 
 def test_a_subscriber_that_fails_holds_nobody_up(tmp_path: Path) -> None:
-    """What waits behind a batch is committed though a subscriber raised, and the loop hears of the error."""
+    """What waits behind a batch is committed though a subscriber raised, the others hear, and so does the loop."""
 
     async def act(journal: Journal, _sizes: list[int]) -> None:
         told: list[object] = []
@@ -280,7 +280,9 @@ def test_a_subscriber_that_fails_holds_nobody_up(tmp_path: Path) -> None:
         def fail(_: tuple[Entry, ...]) -> None:
             raise LookupError
 
+        heard: list[int] = []
         end = journal.subscribe(fail)
+        journal.subscribe(lambda entries: heard.extend(entry.seq for entry in entries))
         first = journal.append(draft(1))
 
         async def second() -> None:
@@ -291,7 +293,7 @@ def test_a_subscriber_that_fails_holds_nobody_up(tmp_path: Path) -> None:
             tasks.start_soon(second)
             await journal.append(draft(3))
         end()
-        assert journal.size == 4
+        assert (journal.size, heard) == (4, [2, 3, 4])
         assert {type(error) for error in told} == {LookupError}
 
     _with(tmp_path, act)
