@@ -63,7 +63,13 @@ def _plain(stream: IO[str]) -> Paint:
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console  # noqa: PLC0415 -- 60 ms, for a terminal only
 
-    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True, _environ=environment())
+    class Told(Console):
+        """Whoever reads it may leave: that is the command's to end by, not rich's to end the process with."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Told(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True, _environ=environment())
 
 
 def _styled(console: Console) -> Paint:
