@@ -130,7 +130,7 @@ def verify_export(header: dict[str, Any], lines: Iterable[str], keys: list[Key])
         elif entry["kind"] == "key.rotated":
             follow(json.loads(entry["payload"])["statement"], keys)
     size, root = open_checkpoint(header["checkpoint"], keys)
-    if (size, root) != (tree.size, tree.root()):
+    if (size, root) != (tree.size, tree.root()) or header["entries"] != size:
         raise BrokenError(f"the {tree.size} entries are not those that checkpoint {size} signed")
     unexplained = [seq for digest, seq in missing.items() if digest not in erased]
     if unexplained:
@@ -178,11 +178,12 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         keys = [read_key(line) for line in args.key.read_text().splitlines() if line.strip() and line[0] != "#"]
-        lines = iter(args.file.read_text(encoding="utf-8").splitlines())
-        header = json.loads(next(lines))
+        # A text may hold what `splitlines` takes for the end of one (U+2028, say): only this ends a line of JSON.
+        lines = filter(None, args.file.read_text(encoding="utf-8").split("\n"))
+        header = json.loads(next(lines, "{}"))
         verifier = VERIFIERS[header["format"]]
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-        print(f"could not verify: {type(error).__name__}: {error}", file=sys.stderr)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"could not verify: no export, no proof or no key: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     try:
         said = verifier(header, lines, keys)

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
-from kernel.ids import KERNEL
+from kernel.ids import KERNEL, Principal
 from kernel.journal.entry import Draft
 from kernel.journal.lock import instance_lock
 from oxios.__main__ import main
@@ -134,6 +135,32 @@ def test_a_changed_export_is_broken(
     assert old in text
     (home / "export").write_text(text.replace(old, new, 1))
     assert verify_export.main([str(home / "export"), "--key", str(home / "keys" / "journal.pub")]) == code
+
+
+def test_an_export_of_texts_with_other_line_ends_is_good(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """U+2028 and the like end no line of JSON, whatever Python's `splitlines` says."""
+
+    async def add() -> None:
+        async with opened(home) as journal:
+            for end in "\u2028\u2029\x85\x0b\x0c\x1c":
+                await journal.append(Draft(Principal("agent:r1"), "r1", "call.outcome", {"text": f"a{end}b"}))
+
+    anyio.run(add)
+    (home / "export").write_text(_out(capsys, "export"), encoding="utf-8")
+    assert verify_export.main([str(home / "export"), "--key", str(home / "keys" / "journal.pub")]) == 0
+
+
+@pytest.mark.parametrize(("text", "code"), [("", 2), ("no JSON\n", 2), ('{"format":"oxios-journal/1"}\n', 1)])
+def test_what_is_no_export_is_told(home: Path, text: str, code: int) -> None:
+    """Neither an empty file nor another's is an error of the program."""
+    (home / "export").write_text(text)
+    assert verify_export.main([str(home / "export"), "--key", str(home / "keys" / "journal.pub")]) == code
+
+
+def test_a_header_that_tells_another_number_is_broken(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a reader of the export sees first is what was signed."""
+    (home / "export").write_text(_out(capsys, "export").replace('"entries":20', '"entries":21'))
+    assert verify_export.main([str(home / "export"), "--key", str(home / "keys" / "journal.pub")]) == 1
 
 
 def test_an_export_that_lost_a_line_is_broken(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
