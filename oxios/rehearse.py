@@ -66,6 +66,7 @@ def rules_of(settings: Settings) -> RuleSet:
     return RuleSet(
         policy=settings.home / POLICY_NAME,
         grant=settings.run.grant,
+        network=settings.run.network,
         denied_paths=(str(settings.home), *settings.paths.denied),
         denied_programs=settings.commands.denied,
         rules=Rules(said.mode, frozenset(said.allow), said.policies, said.wait_s),

@@ -137,14 +137,18 @@ def grant_for(hint: str, persona_role: str, default: str) -> Grant:
     return named(PERSONA_GRANTS.get(persona_role.strip().lower(), default))
 
 
-def instantiate(grant: Grant, mounts: Iterable[Mount]) -> list[Item]:
-    """The grant for a run with these mounts. Raises: Invalid, where a mount's path has a wildcard in it."""
+def instantiate(grant: Grant, mounts: Iterable[Mount], network: Iterable[str] = ()) -> list[Item]:
+    """The grant for a run with these mounts, and with `network` (HOST:PORT, as `run.network`) beside its own hosts.
+
+    Raises: Invalid, where a mount's path has a wildcard in it.
+    """
     passed_on = Rights.DELEGATE if grant.delegates else Rights.NONE
     items = [(resource, rights | passed_on) for resource, rights in _parsed(grant.entries)]
     if not grant.files:
         return items
     files = [(_below(mount), _MODES[mount.mode] | passed_on) for mount in mounts]
-    return [*files, *items]
+    hosts = [(Resource.parse(f"net:{host}"), Rights.READ | Rights.EXECUTE | passed_on) for host in network]
+    return [*files, *items, *hosts]
 
 
 @lru_cache(64)
@@ -173,13 +177,21 @@ async def derive_grant(
     hint: str = "",
     persona_role: str = "",
     ceiling: str,
+    network: Iterable[str] = (),
 ) -> tuple[Capability, ...]:
     """Derive an agent's capabilities from its owner's, in one journal entry.
 
     Raises: as `granted`, and what `CapabilityTable.derive_all` raises.
     """
     name, wanted = granted(
-        table, owner=owner, to=to, mounts=mounts, hint=hint, persona_role=persona_role, ceiling=ceiling
+        table,
+        owner=owner,
+        to=to,
+        mounts=mounts,
+        hint=hint,
+        persona_role=persona_role,
+        ceiling=ceiling,
+        network=network,
     )
     return await table.derive_all(wanted, by=owner, origin=f"grant {name}")
 
@@ -193,16 +205,17 @@ def granted(
     hint: str,
     persona_role: str,
     ceiling: str,
+    network: Iterable[str] = (),
 ) -> tuple[str, list[Derivation]]:
     """The grant's name, and what of it would be derived; changes nothing.
 
     Raises: Invalid (no such grant, a hint that cannot be read), AccessDenied (nothing of it is the
     owner's to pass on).
     """
-    places = tuple(mounts)
-    most = instantiate(named(ceiling), places)
+    places, hosts = tuple(mounts), tuple(network)
+    most = instantiate(named(ceiling), places, hosts)
     asked = grant_for(hint, persona_role, ceiling)
-    items = narrow(most, instantiate(asked, places))
+    items = narrow(most, instantiate(asked, places, hosts))
     wanted = derivations(table, owner, to, items)
     if not wanted:
         raise AccessDenied(

@@ -47,9 +47,8 @@ class CapabilityLayer:
 
 def uncovered(principal: Principal, need: Need) -> Denied:
     """Says what was missing and the command that would grant it."""
-    return Denied(
-        "capability",
-        f"{principal} holds no capability for {need}",
-        f"the operator can grant it: oxios caps grant {principal} '{need.resource}' {need.right.letters()}",
-        need=str(need),
-    )
+    remedy = f"the operator can grant it: oxios caps grant {principal} '{need.resource}' {need.right.letters()}"
+    if need.resource.kind == "net" and principal.startswith("agent:"):
+        wanted = str(need.resource).removeprefix("net:")
+        remedy += f" while it runs, or to runs that begin later: oxios config set run.network '[\"{wanted}\"]'"
+    return Denied("capability", f"{principal} holds no capability for {need}", remedy, need=str(need))

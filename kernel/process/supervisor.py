@@ -127,6 +127,7 @@ class Supervisor:
             hint=env.cspace_hint,
             persona_role=env.persona_role,
             ceiling=self.settings.run.grant,
+            network=self.settings.run.network,
         )
 
     async def wait(self, run: RunId) -> RunState:
@@ -259,6 +260,7 @@ class Supervisor:
             hint=env.cspace_hint,
             persona_role=env.persona_role,
             ceiling=self.settings.run.grant,
+            network=self.settings.run.network,
         )
 
     async def _resumable(self, run: RunId, verb: str) -> RunState:

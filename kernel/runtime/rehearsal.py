@@ -50,6 +50,7 @@ class RuleSet:
 
     policy: Path
     grant: str
+    network: tuple[str, ...]
     denied_paths: tuple[str, ...]
     denied_programs: tuple[str, ...]
     rules: Rules
@@ -176,9 +177,9 @@ class Rehearsal:
         return None
 
     def _held(self, past: PastCall) -> Sequence[Item]:
-        ceiling = instantiate(named(self._rules.grant), past.mounts)
+        ceiling = instantiate(named(self._rules.grant), past.mounts, self._rules.network)
         asked = grant_for(past.hint, past.persona_role, self._rules.grant)
-        return narrow(ceiling, instantiate(asked, past.mounts))
+        return narrow(ceiling, instantiate(asked, past.mounts, self._rules.network))
 
     def _catalog(self, case: Case) -> Finding | None:
         """Of a model whose provider is none of those there are."""

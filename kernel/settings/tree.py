@@ -55,6 +55,11 @@ _GRANTED = Text(r"[a-z][a-z0-9_]*(?::[^\s,]+)?", 'a tool, or a tool and what it 
 _PATH = Text(r"(?:/|~/)[^\x00\n]*", "an absolute path, or one that starts with ~/")
 _PROGRAM = Text(r"[^\s/\x00][^/\x00\n]*", 'a program\'s name, e.g. "curl"')
 _HOST = Text(r"[A-Za-z0-9.:\[\]/_-]{1,255}", 'a host, an address or a network, e.g. "nas.lan" or "10.0.0.0/8"')
+_PORT: Final = r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+_HOST_PORT = Text(
+    rf"(?:\*|(?:\*\.)?[A-Za-z0-9_-]{{1,63}}(?:\.[A-Za-z0-9_-]{{1,63}}){{0,20}}):(?:\*|{_PORT})",
+    'a host and a port, * for any, e.g. "pypi.org:443", "*.lan:8080" or "*:*"',
+)
 _BIND = Text(r"[0-9A-Fa-f.:]{2,45}|localhost", 'an IP address, or "localhost"')
 _HOST_NAME = Text(r"[A-Za-z0-9.:\[\]-]{1,255}", 'a host name without scheme, e.g. "oxios.example.org"')
 _PERSONA = Text(r"(?:[a-z0-9][a-z0-9_-]{0,63})?", "a persona's id (see `oxios persona list`), or empty")
@@ -263,6 +268,12 @@ class RunSettings:
         Word(("worker", "standard", "operator", "supervisor")),
         Stricter(("supervisor", "operator", "standard", "worker")),
         "The named grant an agent starts with.",
+    )
+    network: tuple[str, ...] = setting(
+        (),
+        Texts(_HOST_PORT),
+        Subset(),
+        "Hosts an agent may reach beside its grant's; *:* is all, which a command that wants the network needs.",
     )
     tokens_max: int | None = setting(
         None, Number(1, 10**12, whole=True, optional=True), Lower(), "Tokens one run may spend."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -111,6 +112,17 @@ def test_seeds_on_record_are_listed_and_shown(place: Place) -> None:
     unknown = place.oxios("seed", "show", "s0")
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "seed list" in unknown.stderr
+
+
+def test_a_command_has_the_network_where_the_operator_gave_it(place: Place) -> None:
+    """Refused with the setting that would help; with it, a command reaches a server of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = f"exec 3<>/dev/tcp/127.0.0.1/{server.getsockname()[1]} && echo reached"
+        plan = f"```json\n{json.dumps([{'tool': 'exec', 'args': {'command': command, 'network': True}}])}\n```"
+        refused = place.submitted(plan, "--approve", "auto")
+        allowed = place.submitted(plan, "--approve", "auto", "--set", 'run.network=["*:*"]')
+    assert "oxios config set run.network '[\"*:*\"]'" in refused["output"]
+    assert "reached" in allowed["output"]
 
 
 def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(place: Place) -> None:

@@ -36,17 +36,40 @@ def texts(items: Items) -> dict[str, str]:
     return {str(resource): rights.letters() for resource, rights in items}
 
 
-def give(hint: str = "", role: str = "", ceiling: str = "worker", mounts: tuple[Mount, ...] = MOUNTS) -> dict[str, str]:
+def give(
+    hint: str = "",
+    role: str = "",
+    ceiling: str = "worker",
+    mounts: tuple[Mount, ...] = MOUNTS,
+    network: tuple[str, ...] = (),
+) -> dict[str, str]:
     """What an agent of the operator's gets."""
 
     async def go() -> tuple[Capability, ...]:
         table = CapabilityTable(MemoryJournal(), HandClock())
         await table.mint_all(ALICE, operator_root(), origin="operator")
         return await derive_grant(
-            table, owner=ALICE, to=BOB, mounts=mounts, hint=hint, persona_role=role, ceiling=ceiling
+            table,
+            owner=ALICE,
+            to=BOB,
+            mounts=mounts,
+            hint=hint,
+            persona_role=role,
+            ceiling=ceiling,
+            network=network,
         )
 
     return {str(cap.resource): cap.rights.letters() for cap in anyio.run(go)}
+
+
+def test_the_network_that_the_operator_set_is_in_every_grant_and_a_hint_only_narrows_it() -> None:
+    """`run.network` stands beside the grant's own ports, for a persona too; a hint takes of it what it names."""
+    beside = give(network=("nas.lan:8080",))
+    assert (beside["net:nas.lan:8080"], beside["net:*:443"]) == ("rx", "rx")
+    assert give(role="developer", network=("*:*",))["net:*:*"] == "rx"
+    assert "net:*:*" not in give()
+    assert give(hint="net:nas.lan:* x", network=("*:*",)) == {"net:nas.lan:*": "x"}
+    assert give(hint="net:nas.lan:8080 x\nexec:git x", network=("other.lan:8080",)) == {"exec:git": "x"}
 
 
 def test_the_worker_gets_mounts_by_their_mode() -> None:
