@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import functions, python_files, text, tree
+from tests.architecture.tree import files, functions, python_files, text, tree
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -117,6 +117,14 @@ def test_the_rule_sees_a_bad_example(rule: Rule) -> None:
     """The rule can fail: it names the fault of a source made to break it."""
     path, source = RULES[rule]
     assert list(rule(Path(path), source, ast.parse(source)))
+
+
+def test_sheets_scripts_and_templates_are_as_short_as_modules() -> None:
+    """What pages are made of keeps the bound of a Python file."""
+    ours = [path for path in files() if path.suffix in {".css", ".js", ".html"}]
+    assert len(ours) > 50
+    long = [path.name for path in ours if text(path).count("\n") > FILE_LINES_MAX]
+    assert not long
 
 
 def test_a_good_source_breaks_no_rule() -> None:

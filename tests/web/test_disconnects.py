@@ -72,7 +72,7 @@ class Elements(HTMLParser):
 
 @dataclass
 class Page:
-    """What a browser would hold: elements in their order, by id, as webui/static/chat.js puts them."""
+    """What a browser would hold: elements in their order, by id, as webui/static/transcript.js puts them."""
 
     items: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
     seq: int = 0

@@ -1,92 +1,19 @@
-// A conversation: what the server sends is put in place by element id, so an element that comes twice changes nothing.
+// A conversation: what is said and waits to be taken, what waits for the person, and where things stand.
 
 import "./approvals.js";
 
 import { obey, slash } from "./commands.js";
 import { send, tell } from "./send.js";
 import { act } from "./sessions.js";
+import { items, keepEnd, place, scroll, stream, writeOut } from "./transcript.js";
 
 const conversation = document.querySelector("[data-conversation]");
 const form = document.querySelector("[data-composer]");
 const box = form?.querySelector("textarea");
 const session = form?.dataset.session ?? "";
-const scroll = document.getElementById("scroll");
-const items = document.getElementById("items");
 const DRAFT = `oxios.draft.${session || "new"}`;
 const OUTBOX = `oxios.outbox.${session}`;
 const PLACEHOLDER = box?.placeholder ?? "";
-const STREAMED_CHARS_MAX = 200_000;
-// What steers a terminal is not drawn; the record, which takes the place of what is streamed, has its colours.
-const ESCAPES = /\x1b\[[0-?]*[ -/]*[@-~]/g;
-
-// The page keeps to its end while the reader is there.
-
-function atEnd() {
-  return !scroll || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
-}
-
-function keepEnd(was) {
-  if (was && scroll) scroll.scrollTop = scroll.scrollHeight;
-  const button = document.getElementById("newest");
-  if (button) button.hidden = atEnd();
-}
-
-// Elements
-
-function place(html) {
-  const was = atEnd();
-  const fresh = document.createElement("template");
-  fresh.innerHTML = html;
-  for (const element of [...fresh.content.children]) {
-    const old = document.getElementById(element.id);
-    if (old) morph(old, element);
-    else insert(element);
-  }
-  window.htmx?.process(items);
-  document.dispatchEvent(new CustomEvent("oxios:drawn", { detail: items }));
-  tellWanted();
-  keepEnd(was);
-}
-
-function morph(old, element) {
-  const open = new Map([...old.querySelectorAll("details")].map((one, place) => [place, one.open]));
-  const was = old.classList.contains("state-running") && !element.classList.contains("state-running");
-  window.Idiomorph.morph(old, element);
-  if (was) return;
-  [...old.querySelectorAll("details")].forEach((one, place) => {
-    if (open.get(place)) one.open = true;
-  });
-}
-
-function insert(element) {
-  const first = Number(element.dataset.first);
-  const after = [...items.children].reverse().find((one) => Number(one.dataset.first) <= first);
-  if (after) after.after(element);
-  else items.prepend(element);
-}
-
-// Streamed ahead of the record
-
-function stream(selector, { id, text }, reveal) {
-  const target = document.getElementById(id)?.querySelector(selector);
-  if (!target) return;
-  const was = atEnd();
-  const inner = target.scrollHeight - target.scrollTop - target.clientHeight < 40;
-  if (target.textContent.length < STREAMED_CHARS_MAX) target.append(text.replace(ESCAPES, ""));
-  target.hidden = false;
-  if (reveal) target.closest("details").hidden = false;
-  if (inner) target.scrollTop = target.scrollHeight;
-  keepEnd(was);
-}
-
-function writeOut({ id, html }) {
-  const target = document.getElementById(id)?.querySelector("[data-text]");
-  if (!target) return;
-  const was = atEnd();
-  window.Idiomorph.morph(target, html, { morphStyle: "innerHTML" });
-  target.hidden = false;
-  keepEnd(was);
-}
 
 // What waits for the person, wherever it stands in the conversation.
 
@@ -104,6 +31,8 @@ function tellWanted() {
   document.getElementById("wanted").hidden = !waits || (place.top < seen.bottom - 40 && place.bottom > seen.top + 40);
   document.querySelector("#working > :last-child").textContent = waits ? "waits for you" : "working";
 }
+
+document.addEventListener("oxios:drawn", tellWanted);
 
 function setState({ busy: now, queued, title }) {
   document.getElementById("title").textContent = title;
