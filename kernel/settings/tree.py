@@ -58,7 +58,7 @@ _HOST = Text(r"[A-Za-z0-9.:\[\]/_-]{1,255}", 'a host, an address or a network, e
 _PORT: Final = r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _HOST_PORT = Text(
     rf"(?:\*|(?:\*\.)?[A-Za-z0-9_-]{{1,63}}(?:\.[A-Za-z0-9_-]{{1,63}}){{0,20}}):(?:\*|{_PORT})",
-    'a host and a port, * for any, e.g. "pypi.org:443", "*.lan:8080" or "*:*"',
+    'a host and a port, * for any, e.g. "nas.lan:443", "*.lan:8080" or "*:*"',
 )
 _BIND = Text(r"[0-9A-Fa-f.:]{2,45}|localhost", 'an IP address, or "localhost"')
 _HOST_NAME = Text(r"[A-Za-z0-9.:\[\]-]{1,255}", 'a host name without scheme, e.g. "oxios.example.org"')
