@@ -35,8 +35,7 @@ class StatsOut(Shape):
 
     models: list[dict[str, Json]]
     micro_usd: int
-    assumed_micro_usd: int
-    """The part of it that nobody reported: the most that those requests can have cost."""
+    assumed_micro_usd: int = Field(description="Of `micro_usd`: at most, for requests whose use nobody reported.")
     alone_micro_usd: dict[str, int]
     best_single: dict[str, Json] | None
     fallbacks: list[dict[str, Json]]

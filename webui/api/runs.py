@@ -90,6 +90,12 @@ class SteerIn(Asked):
     text: Words
 
 
+class AnswerIn(Asked):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "The second."}]})
+
+    text: Words
+
+
 class ForkIn(Asked):
     model_config = ConfigDict(json_schema_extra={"examples": [{"step": 2, "text": "Try it with awk."}]})
 
@@ -176,6 +182,13 @@ async def runs_steer(desk: Desk, run: Id, body: SteerIn) -> Message:
     return Message(message=(await desk.call("runs.steer", {"run": run, "text": body.text})).text)
 
 
+@operation("POST", "/api/runs/{run}/answer", "runs_answer", scope="run")
+async def runs_answer(desk: Desk, run: Id, body: AnswerIn) -> Message:
+    """Answer what the agent asks its owner (`asks`)."""
+    await runs_view.answer(desk, run, body.text)
+    return Message(message="answered")
+
+
 @operation("POST", "/api/runs/{run}/fork", "runs_fork", scope="run", status=201, once=True, headers=("Location",))
 async def runs_fork(desk: Desk, run: Id, body: ForkIn) -> Answer[Started]:
     """A new run that goes on from a step of this one."""
@@ -229,5 +242,6 @@ ROUTES = [
     runs_cancel,
     runs_resume,
     runs_steer,
+    runs_answer,
     runs_fork,
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Literal, cast
 
@@ -12,7 +13,7 @@ from webui.desk import Desk
 from webui.rest.operation import operation
 from webui.rest.paging import paged
 from webui.rest.runs import RunOut, run_out
-from webui.rest.shapes import Page, Paging, Shape
+from webui.rest.shapes import Micros, Page, Paging, Shape
 
 
 class SystemOut(Shape):
@@ -36,6 +37,27 @@ class MetricOut(Shape):
     kind: Literal["counter", "gauge", "histogram"]
     doc: str
     samples: list[SampleOut]
+
+
+class SeriesOut(Shape):
+    label: str
+    values: list[float | None]
+
+
+class ChartOut(Shape):
+    """Figures that are looked at together; `unit` is of all of them."""
+
+    id: str
+    title: str
+    unit: str
+    series: list[SeriesOut]
+
+
+class ChartsOut(Shape):
+    """Readings of the last hour; each series has a value for each of `times_us`."""
+
+    times_us: list[Micros]
+    charts: list[ChartOut]
 
 
 @operation("GET", "/api/system", "system_get")
@@ -64,10 +86,7 @@ async def agents_list(desk: Desk, query: Paging) -> Page[RunOut]:
 @operation("GET", "/api/metrics", "metrics_list")
 async def metrics_list(desk: Desk, query: Paging) -> Page[MetricOut]:
     """Figures since the server started, for who sees everything."""
-    if not desk.sees_all:
-        raise AccessDenied(
-            "metrics tell of all agents", layer="capability", need="kernel:audit", remedy="ask the operator"
-        )
+    _require_sight(desk)
     found: list[MetricOut] = []
     for metric in desk.house.metrics.registry.collect():
         kept = [one for one in metric.samples if not one.name.endswith(("_bucket", "_created"))]
@@ -85,9 +104,25 @@ async def metrics_list(desk: Desk, query: Paging) -> Page[MetricOut]:
     return paged(found, query.limit, query.cursor, lambda one: one, lambda one: one.name)
 
 
+@operation("GET", "/api/metrics/charts", "metrics_charts")
+async def metrics_charts(desk: Desk) -> ChartsOut:
+    """How the figures went in the last hour, for who sees everything."""
+    _require_sight(desk)
+    samples = desk.house.samples
+    charts = [ChartOut.model_validate(asdict(one)) for one in samples.charts()]
+    return ChartsOut(times_us=list(samples.times_us()), charts=charts)
+
+
+def _require_sight(desk: Desk) -> None:
+    if not desk.sees_all:
+        raise AccessDenied(
+            "metrics tell of all agents", layer="capability", need="kernel:audit", remedy="ask the operator"
+        )
+
+
 def _part(name: str) -> dict[str, str]:
     """Of a histogram: which of its two sums."""
     return {"of": name.rpartition("_")[2]} if name.endswith(("_count", "_sum")) else {}
 
 
-ROUTES = [system_get, agents_list, metrics_list]
+ROUTES = [system_get, agents_list, metrics_list, metrics_charts]

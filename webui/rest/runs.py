@@ -43,6 +43,13 @@ class BudgetOut(Shape):
     seconds_max: float | None
 
 
+class AskedOut(Shape):
+    """What an agent asks its owner, and waits for."""
+
+    question: str
+    choices: list[str]
+
+
 class RunOut(Shape):
     """A run as it stands."""
 
@@ -73,9 +80,11 @@ class RunOut(Shape):
     verdict: dict[str, Json] | None
     steps: list[StepOut]
     pending: list[PendingOut]
+    asks: AskedOut | None = Field(description="`runs_answer` answers it.")
 
 
 def run_out(desk: Desk, state: RunState) -> RunOut:
+    waiting = desk.house.asker.waiting(state.run)
     values: dict[str, Any] = {
         "id": state.run,
         "seed": state.seed,
@@ -107,5 +116,6 @@ def run_out(desk: Desk, state: RunState) -> RunOut:
             for one in state.steps
         ],
         "pending": [{"call": one.id, "tool": one.tool, "status": one.status} for one in state.pending],
+        "asks": {"question": waiting.question, "choices": list(waiting.choices)} if waiting is not None else None,
     }
     return RunOut.model_validate(values)

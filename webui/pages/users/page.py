@@ -76,8 +76,7 @@ async def link(desk: Desk, name: FromPath[str]) -> Response[Any]:
 @post("/users/{name:str}/no-password", include_in_schema=False, opt=_ADMIN)
 async def no_password(desk: Desk, name: FromPath[str]) -> Response[Any]:
     """Take a user's password and sessions away."""
-    await desk.call("users.password", {"name": name})
-    desk.house.doors.sign_out_everywhere(desk.kernel.users.known(name))
+    await take_password(desk, name)
     return Redirect("/users", status_code=303)
 
 
@@ -117,18 +116,29 @@ async def account(desk: Desk, ended: FromQuery[int | None] = None) -> Response[s
 @post("/account/password", include_in_schema=False, opt=_ADMIN)
 async def own_password(request: Request[Any, Any, Any], desk: Desk, data: Form) -> Response[Any]:
     """Set one's own password."""
-    doors, principal, session = desk.house.doors, desk.user.principal, str(request.state.get("session", ""))
+    doors, session = desk.house.doors, str(request.state.get("session", ""))
     try:
         if data.get("new", "") != data.get("again", ""):
             raise AccessDenied("the two new passwords differ", layer="sign-in", remedy="enter it twice alike")
-        await doors.require_password(principal, data.get("current", ""), address_of(request))
-        await desk.call("self.password", {"ticket": desk.kernel.passwords.deposit(data.get("new", ""))})
+        await set_password(desk, data.get("current", ""), data.get("new", ""), address_of(request))
     except OxiosError as error:
         return _account(desk, wrong=error.explain(), status=status_of(error))
-    ended = doors.sign_out_everywhere(principal, but=session)
+    ended = doors.sign_out_everywhere(desk.user.principal, but=session)
     # Drawn by the new session, whose token its forms carry.
     renewed = [session_cookie(doors, doors.renew(session))] if session else []
     return Redirect(f"/account?ended={ended}", status_code=303, cookies=renewed)
+
+
+async def set_password(desk: Desk, current: str, new: str, address: str) -> None:
+    """One's own, by who knows the present one, where there is one. Raises: AccessDenied, Invalid, TooOften."""
+    await desk.house.doors.require_password(desk.user.principal, current, address)
+    await desk.call("self.password", {"ticket": desk.kernel.passwords.deposit(new)})
+
+
+async def take_password(desk: Desk, name: str) -> None:
+    """A user's, and with it their sessions. Raises: AccessDenied, NotFound."""
+    await desk.call("users.password", {"name": name})
+    desk.house.doors.sign_out_everywhere(desk.kernel.users.known(name))
 
 
 async def _link(desk: Desk, name: str) -> str:
