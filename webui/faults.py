@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from kernel import errors
 from kernel.log import get_logger
@@ -39,6 +39,10 @@ _STATUS: Final[Sequence[tuple[type[errors.OxiosError], int]]] = (
     (errors.Unavailable, 503),
 )
 """The first that fits. Pages and API share it."""
+_UNROUTED: Final[Mapping[type[HTTPException], tuple[str, str]]] = {
+    NotFoundException: ("there is nothing at this address", "begin at /; /api/schema/openapi.json lists the API's"),
+    MethodNotAllowedException: ("this address has no such method", "the header `Allow` names those that it has"),
+}
 _BROKEN: Final = 500
 _UNKNOWN: Final = 404
 _OPENAI_TYPES: Final = {
@@ -101,7 +105,8 @@ def on_oxios_error(request: Request[Any, Any, Any], error: errors.OxiosError) ->
 
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    document = problem(error.status_code, error.detail or "the request cannot be served", errors=error.extra)
+    title, remedy = _UNROUTED.get(type(error), (error.detail or "the request cannot be served", ""))
+    document = problem(error.status_code, title, remedy=remedy, errors=error.extra)
     if error.status_code == _UNKNOWN and request.url.path.startswith(OPENAI):
         document["remedy"] = f"of OpenAI's API there are POST {OPENAI}chat/completions and GET {OPENAI}models"
     headers = {key: value for key, value in (error.headers or {}).items() if key.lower() != "content-type"}

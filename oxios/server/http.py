@@ -1,6 +1,7 @@
 """uvicorn as one task of ours: our socket, our signals, our end.
 
-Guarantees: `end` lets answers under way finish for GRACE_S, then cuts them off; what fails ends the task group.
+Guarantees: `end` lets answers under way finish for GRACE_S, then cuts them off; what fails ends the task group. Who
+asks too slowly is let go (`protocol`), and so is who takes nothing of an answer for UNREAD_S.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Final, cast
 
 import anyio
-import httptools
 import uvicorn
 
 from kernel.errors import Unavailable
+from oxios.server.protocol import BoundedProtocol
+from webui.heads import Heads
 
 if TYPE_CHECKING:
     from litestar import Litestar
     from uvicorn._types import ASGIApplication
-    from uvicorn.config import HTTPProtocolType
 
 GRACE_S: Final = 2
 KEEP_ALIVE_S: Final = 60
 BACKLOG: Final = 512
+UNREAD_S: Final = 60
 
 
 class HttpServer(uvicorn.Server):
@@ -31,8 +33,8 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, app: Litestar, bound: socket.socket) -> None:
         config = uvicorn.Config(
-            cast("ASGIApplication", app),
-            http=cast("HTTPProtocolType", httptools.__name__),  # that parser or none: it is named to be there
+            cast("ASGIApplication", Heads(app)),
+            http=BoundedProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -44,6 +46,7 @@ class HttpServer(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1_000)  # each connection has it too
         self._bound = bound
         self.up = anyio.Event()
         self.ended = anyio.Event()

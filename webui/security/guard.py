@@ -15,8 +15,6 @@ What a user may do is not decided here: that is the kernel's gate.
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -30,7 +28,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send, We
 from kernel.log import bind
 from webui.security import csrf
 from webui.security.doors import Doors
-from webui.security.headers import STATIC
+from webui.security.headers import STATIC, request_id
 from webui.security.limits import BODY_BYTES_MAX, UPLOAD_BYTES_MAX, bounded, require_size
 from webui.security.origin import SAFE
 from webui.security.visitor import Visitor
@@ -39,7 +37,6 @@ SIGN_IN: Final = "/sign-in"
 PUBLIC: Final = frozenset({SIGN_IN, "/health", "/ready"})
 _BEARER: Final = "bearer "
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="oxios"'}
-_TRACE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNSAFE: Final[Mapping[str, str]] = {
     "/v1": "run",
     "/api/runs": "run",
@@ -60,10 +57,8 @@ class Guard:
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
         if scope["type"] != "http":
             raise ClientException(detail="only http is spoken here")
-        trace = connection.headers.get("x-request-id", "")
-        trace = trace if _TRACE.fullmatch(trace) else secrets.token_hex(8)
-        state = _state(scope)
-        state["request_id"] = trace
+        trace = request_id(scope)
+        state = cast("dict[str, object]", scope["state"])
         with bind(request=trace):
             doors = cast("Doors", connection.app.state.house.doors)
             _require_ours(doors, connection)
@@ -182,12 +177,6 @@ async def _read(receive: Receive) -> tuple[bytes, Receive]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return body, again
-
-
-def _state(scope: Scope) -> dict[str, Any]:
-    if "state" not in scope:
-        scope["state"] = {}
-    return scope["state"]
 
 
 def _method(connection: ASGIConnection[Any, Any, Any, Any]) -> str:

@@ -1,0 +1,135 @@
+"""Whoever keeps the server waiting is let go: heads, bodies and their sizes; whoever does not, is served."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio
+import httpx
+import pytest
+from anyio.abc import SocketStream
+
+from oxios.server import protocol
+from tests.web.api_world import Api, serve_api
+
+pytestmark = pytest.mark.anyio
+WAIT_S: Final = 10
+"""Less than any bound of the protocol that a test leaves as it is."""
+
+
+@asynccontextmanager
+async def connected(api: Api, *said: bytes) -> AsyncGenerator[SocketStream]:
+    async with await anyio.connect_tcp("127.0.0.1", int(api.url.rpartition(":")[2])) as stream:
+        for part in said:
+            await stream.send(part)
+        yield stream
+
+
+async def answered(stream: SocketStream) -> bytes:
+    """All that comes until the other end closes."""
+    seen = b""
+    with anyio.fail_after(WAIT_S):
+        try:
+            while True:
+                seen += await stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return seen
+
+
+def head(api: Api, path: str = "/sign-in", method: str = "POST", *more: str) -> bytes:
+    lines = (f"{method} {path} HTTP/1.1", f"Host: {api.url.removeprefix('http://')}", *more)
+    return "\r\n".join(lines).encode() + b"\r\n"
+
+
+async def test_a_head_that_is_not_whole_in_time_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing said, a part of the first request, a part of the next one."""
+    monkeypatch.setattr(protocol, "HEAD_S", 0.3)
+    async with serve_api(tmp_path) as api:
+        whole = head(api, "/health", "GET") + b"\r\n"
+        for said, answers in ((b"", 0), (whole[:-2] + b"X-A: ", 0), (whole, 1)):
+            async with connected(api, said) as stream:
+                if answers:
+                    assert b'{"status":"ok"}' in await stream.receive()
+                    await stream.send(b"GET /hea")
+                assert (await answered(stream)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_body_that_hardly_comes_is_given_up_and_a_slow_one_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is judged by what came since it was judged last; a request that stands whole is never too slow."""
+    monkeypatch.setattr(protocol, "BODY_S", 0.3)
+    monkeypatch.setattr(protocol, "BODY_BYTES_MIN", 2)
+    async with serve_api(tmp_path) as api:
+        begun = head(api, "/sign-in", "POST", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 9")
+        async with connected(api, begun + b"\r\n", b"code=") as stream:
+            assert (await answered(stream)).startswith(b"HTTP/1.1 408 ")
+        async with connected(api, begun + b"Connection: close\r\n\r\n", b"code=") as stream:
+            await stream.send(b"none")
+            assert (await answered(stream)).startswith(b"HTTP/1.1 403 ")
+        quiet = head(api, "/events", "GET", f"Authorization: Bearer {await api.token()}") + b"\r\n"
+        async with connected(api, quiet) as stream:
+            with anyio.move_on_after(1.0) as listened:
+                while await stream.receive():
+                    continue
+            assert listened.cancelled_caught
+
+
+async def test_a_head_without_end_is_refused(tmp_path: Path) -> None:
+    """Of the first request, and of one that is sent while the one before is answered."""
+    async with serve_api(tmp_path) as api:
+        quiet = head(api, "/events", "GET", f"Authorization: Bearer {await api.token()}") + b"\r\n"
+        for first in (b"", quiet):
+            async with connected(api, first, head(api) + b"X-A: ") as stream:
+                with anyio.fail_after(WAIT_S), pytest.raises(anyio.BrokenResourceError):
+                    await stream.send(b"a" * 64 * 1024 * 1024)
+
+
+async def test_more_connections_than_there_is_room_for_are_closed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ones before are served, and new ones as soon as there is room."""
+    async with serve_api(tmp_path) as api:
+        monkeypatch.setattr(protocol, "room", lambda: 2)
+        async with connected(api) as one, connected(api):
+            async with connected(api) as third:
+                assert await answered(third) == b""
+            await one.send(head(api, "/health", "GET", "Connection: close") + b"\r\n")
+            assert b'{"status":"ok"}' in await answered(one)
+        async with httpx.AsyncClient(base_url=api.url) as client:
+            assert (await client.get("/health")).status_code == 200
+
+
+async def test_what_can_be_read_answers_to_head(tmp_path: Path) -> None:
+    """The headers of GET and no body, a stream of events too; refusals are those of GET."""
+    async with serve_api(tmp_path) as api, httpx.AsyncClient(base_url=api.url, timeout=WAIT_S) as client:
+        token = {"authorization": f"Bearer {await api.token()}"}
+        for path, headers, status in (
+            ("/health", {}, 200),
+            ("/api/runs", {}, 401),
+            ("/api/runs", token, 200),
+            ("/events", token, 200),
+            ("/api/events", token, 200),
+            ("/nowhere", {}, 404),
+        ):
+            answer = await client.head(path, headers=headers)
+            assert (answer.status_code, answer.content) == (status, b""), path
+        got = await client.get("/health")
+        assert (await client.head("/health")).headers["content-length"] == got.headers["content-length"]
+
+
+async def test_a_path_that_is_none_says_so_with_the_request_s_id(tmp_path: Path) -> None:
+    """As every refusal: a problem document, or a page for a browser."""
+    async with serve_api(tmp_path) as api, httpx.AsyncClient(base_url=api.url) as client:
+        for method, path, status in (("GET", "/api/nope", 404), ("PUT", "/health", 405), ("POST", "/nope", 404)):
+            answer = await client.request(method, path, headers={"x-request-id": "mine-1"})
+            assert answer.status_code == status
+            assert answer.headers["x-request-id"] == "mine-1"
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["remedy"]
+        page = await client.get("/nope", headers={"accept": "text/html"})
+        assert "there is nothing at this address" in page.text
+        assert len(page.headers["x-request-id"]) == 16
