@@ -90,7 +90,7 @@ class SteerIn(Asked):
     text: Words
 
 
-class ReplyIn(Asked):
+class RunAnswer(Asked):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "The second."}]})
 
     text: Words
@@ -183,7 +183,7 @@ async def runs_steer(desk: Desk, run: Id, body: SteerIn) -> Message:
 
 
 @operation("POST", "/api/runs/{run}/answer", "runs_answer", scope="run")
-async def runs_answer(desk: Desk, run: Id, body: ReplyIn) -> Message:
+async def runs_answer(desk: Desk, run: Id, body: RunAnswer) -> Message:
     """Answer what the agent asks its owner (`asks`)."""
     await runs_view.answer(desk, run, body.text)
     return Message(message="answered")
