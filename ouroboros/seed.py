@@ -117,7 +117,7 @@ class SeedSpec(_Part):
         if not isinstance(value, list | tuple):
             return value
         items = cast("list[object]", value)
-        return [{"path": item} if isinstance(item, str) else item for item in items]
+        return tuple({"path": item} if isinstance(item, str) else item for item in items)
 
     @field_validator("criteria", mode="before")
     @classmethod
@@ -125,7 +125,7 @@ class SeedSpec(_Part):
         if not isinstance(value, list | tuple):
             return value
         try:
-            return [canonical_text(item) for item in cast("list[object]", value)]
+            return tuple(canonical_text(item) for item in cast("list[object]", value))
         except Invalid as error:
             raise ValueError(error.explain()) from error
 

@@ -13,6 +13,7 @@ from tests.web.api_world import open_api
 
 pytestmark = pytest.mark.anyio
 PASSWORD = "correct horse battery"
+PLANNER = {"model.default": "embedded/planner"}
 
 
 async def test_whatever_can_be_read_without_naming_something_is_read(tmp_path: Path) -> None:
@@ -101,3 +102,38 @@ async def test_figures_over_time_are_those_of_the_page(tmp_path: Path) -> None:
 
 def _parameters(operation: dict[str, Any]) -> list[dict[str, Any]]:
     return operation.get("parameters", [])
+
+
+async def test_the_server_takes_the_form_of_each_example_that_the_document_gives(tmp_path: Path) -> None:
+    """What it says may not be there; but it is never said to be of a wrong form, and nothing breaks."""
+    async with open_api(tmp_path, settings=PLANNER) as api, await api.program() as client:
+        told = (await client.get("/api/schema/openapi.json")).json()
+        schemas = told["components"]["schemas"]
+        tried = 0
+        for path, item in told["paths"].items():
+            for method in {"post", "put", "patch"} & set(item):
+                content = item[method].get("requestBody", {}).get("content", {}).get("application/json")
+                if content is not None and not path.startswith("/v1/"):
+                    for example in schemas[content["schema"]["$ref"].rpartition("/")[2]]["examples"]:
+                        answer = await client.request(method, path.replace("{number}", "1"), json=example)
+                        assert answer.status_code not in {400, 415, 500}, (path, answer.text)
+                        tried += 1
+        assert tried > 20
+
+
+async def test_a_seed_with_everything_is_submitted(tmp_path: Path) -> None:
+    """All that its document names, an amount of dollars too."""
+    spec = {
+        "goal": "write a haiku",
+        "constraints": ["no rhymes"],
+        "criteria": ["file haiku.txt exists", "it is about rain"],
+        "ontology": [{"name": "haiku", "type": "poem"}],
+        "cspace_hint": "worker",
+        "budget": {"usd": 0.25, "seconds": 60},
+    }
+    async with open_api(tmp_path, [say("done")] * 9) as api, await api.program() as client:
+        answer = await client.post("/api/seeds", json={"spec": {**spec, "mounts": [{"path": str(api.workspace)}]}})
+        assert answer.status_code == 201, answer.text
+        seed = (await client.get(f"/api/seeds/{answer.json()['seed']}")).json()
+        assert len(seed["spec"]["criteria"]) == 2
+        assert seed["spec"]["budget"]["micro_usd"] == 250_000
