@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import httptools
 
 HEAD_S: Final = 10.0
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -37,11 +40,13 @@ def room() -> int:
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's, with bounds."""
 
+    parser: httptools.HttpRequestParser
+
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._head: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._body: asyncio.TimerHandle | None = None
+        self._pace: asyncio.TimerHandle | None = None
         self._body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -60,14 +65,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head = self.loop.call_later(HEAD_S, self._let_go, _LATE)
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._body is None and self._head_bytes > HEAD_BYTES_MAX:
+        if self._pace is None and self._head_bytes > HEAD_BYTES_MAX:
             self._let_go(_LARGE)
 
     def on_headers_complete(self) -> None:
         self._stop_timers()
         super().on_headers_complete()
         self._head_bytes = self._body_bytes = 0
-        self._body = self.loop.call_later(BODY_S, self._look_at_body)
+        self._pace = self.loop.call_later(BODY_S, self._look_at_body)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -80,7 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _under_way(self) -> bool:
         """Whether a request is carried out, or its body comes."""
-        return self._body is not None or not self._answered()
+        return self._pace is not None or not self._answered()
 
     def _answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison] -- it is None before the first request
@@ -91,7 +96,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._let_go(_LATE)
             return
         self._body_bytes = 0
-        self._body = self.loop.call_later(BODY_S, self._look_at_body)
+        self._pace = self.loop.call_later(BODY_S, self._look_at_body)
 
     def _let_go(self, status: bytes) -> None:
         self._stop_timers()
@@ -102,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _stop_timers(self) -> None:
-        for timer in (self._head, self._body):
+        for timer in (self._head, self._pace):
             if timer is not None:
                 timer.cancel()
-        self._head = self._body = None
+        self._head = self._pace = None
