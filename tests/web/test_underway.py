@@ -18,7 +18,7 @@ from ouroboros.sessionglance import Glance
 from tests.cycle_world import TRIVIAL, told
 from tests.unit.engine_world import HandClock
 from tests.web.talk_world import TalkWorld, open_talks
-from webui.conversations import Said
+from webui.conversations import Conversation, Said
 from webui.underway import KEPT_CHARS_MAX, RUNS_MAX, Underway
 from webui.writing import WITHIN_S, Writing
 
@@ -170,15 +170,21 @@ async def test_a_page_opened_in_mid_reply_shows_its_text_so_far(tmp_path: Path) 
     assert ("because" in first, "because" in second, "so far" in second) == (False, True, True)
 
 
+async def _assessed(world: TalkWorld) -> Conversation:
+    """A session whose message is being assessed."""
+    asked, _ = _when(world, lambda event: isinstance(event, Entry) and event.kind == "model.request")
+    talk = await world.talk()
+    await talk.say(Said("hello"))
+    with anyio.fail_after(30):
+        await asked.wait()
+    return talk
+
+
 @pytest.mark.anyio
 async def test_a_conversations_reply_is_shown_while_it_is_written(tmp_path: Path) -> None:
     """It is read out of the JSON that it comes in: by who looks already, and by who opens the page meanwhile."""
     async with open_talks(tmp_path, [Turn(hang=True)]) as world:
-        asked, _ = _when(world, lambda event: isinstance(event, Entry) and event.kind == "model.request")
-        talk = await world.talk()
-        await talk.say(Said("hello"))
-        with anyio.fail_after(30):
-            await asked.wait()
+        talk = await _assessed(world)
         session = talk.session.id
         world.kernel.bus.publish(LiveText(session, '{"kind": "conversation", "reply": "Good <b>'))
         room = await world.rooms.enter(Glance(talk.session, "", 1))
@@ -198,11 +204,7 @@ async def test_a_conversations_reply_is_shown_while_it_is_written(tmp_path: Path
 async def test_what_a_phase_says_of_a_task_is_nobodys_reply(tmp_path: Path) -> None:
     """JSON of another kind is shown to nobody."""
     async with open_talks(tmp_path, [Turn(hang=True)]) as world:
-        asked, _ = _when(world, lambda event: isinstance(event, Entry) and event.kind == "model.request")
-        talk = await world.talk()
-        await talk.say(Said("hello"))
-        with anyio.fail_after(30):
-            await asked.wait()
+        talk = await _assessed(world)
         world.kernel.bus.publish(LiveText(talk.session.id, '{"kind": "task", "reply": "secret thought'))
         shown = await _seen(world, talk.session)
         await talk.stop()
