@@ -272,7 +272,10 @@ def _checked(model: type[BaseModel], values: Mapping[str, str], where: str) -> B
 
 def _told_wrong(error: ValidationError, where: str) -> list[dict[str, str]]:
     return [
-        {"where": ".".join((where, *(str(part)[:64] for part in one["loc"]))), "problem": one["msg"]}
+        {
+            "where": ".".join((where, *(str(part)[:64] for part in one["loc"]))),
+            "problem": "there is no such field" if one["type"] == "extra_forbidden" else one["msg"],
+        }
         for one in error.errors(include_url=False, include_context=False, include_input=False)[:20]
     ]
 
