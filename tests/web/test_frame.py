@@ -169,7 +169,7 @@ async def test_a_page_comes_back_to_a_server_that_was_started_again(tmp_path: Pa
     async with open_browser(site) as browser:
         visitor = await browser.visitor()
         page = await visitor.sign_in(then="/style")
-        visitor.expected += ["ERR_", "Failed to load resource"]
+        visitor.expected += ["ERR_", "Failed to load resource", "htmx:"]
         await serving.__aexit__(None, None, None)
         await expect(page.locator("#connection")).to_have_text("reconnecting")
         assert await axe(page) == []
