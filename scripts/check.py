@@ -16,7 +16,7 @@ STEPS = (
     ("types", "pyright"),
     ("rings", "lint-imports", "--no-cache"),
     ("surface", "python", "scripts/surface.py", "--check"),
-    ("tests", "pytest", "-q", "-n", "3"),  # on two cores: a quarter of the time they wait for processes
+    ("tests", "pytest", "-q", "-n", "2"),
 )
 
 
