@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 COMMANDS_MAX: Final = 32
 HELLO_S: Final = 10.0
 LAST_WORDS_S: Final = 5.0
+PARTING_S: Final = 1.0
+"""For a command to go once it has heard how it ended."""
 _log = get_logger("host")
 
 
@@ -98,14 +100,17 @@ class Host:
             out, err = (Sent(outbox, name, terminal=hello.terminals[at]) for at, name in ((1, "out"), (2, "err")))
             guest = Guest(self, hello, outbox, Terminal(outbox), out, err)
             self._guests.add(guest)
-            sent = anyio.Event()
+            sent, parted = anyio.Event(), anyio.Event()
             tasks.start_soon(self._send, stream, outbox, sent)
-            tasks.start_soon(self._listen, reading, guest)
+            tasks.start_soon(self._listen, reading, guest, parted)
             try:
                 code = await self._run(guest)
                 outbox.put({"exit": code})
                 outbox.finish()
                 await sent.wait()
+                # It goes now, and reading ends by that: cancelled in the same moment, anyio's socket tells an error.
+                with anyio.move_on_after(PARTING_S):
+                    await parted.wait()
             finally:
                 self._guests.discard(guest)
                 self._idle.set()
@@ -130,7 +135,7 @@ class Host:
         finally:
             sent.set()
 
-    async def _listen(self, reading: Reading, guest: Guest) -> None:
+    async def _listen(self, reading: Reading, guest: Guest, parted: anyio.Event) -> None:
         while (message := await reading.next()) is not None:
             if "signal" in message:
                 guest.hear_signal(int(message["signal"]))
@@ -140,6 +145,7 @@ class Host:
                 (guest.sent_out if message["closed"] == "out" else guest.sent_err).broken = True
         guest.outbox.close()
         guest.gone()
+        parted.set()
 
 
 def _belongs(run: RunId) -> None:

@@ -247,8 +247,8 @@ async def test_every_refusal_has_the_requests_id_and_is_a_problem_document(tmp_p
             assert answer.json()["status"] == status
         plain = await client.post("/api/runs", content=b"{}", headers={"content-type": "text/plain"})
         assert plain.status_code == 415
-        misspelt = await client.post("/api/runs", json={"goal": "do it", "modle": "x"})
-        assert misspelt.json()["title"] == "body.modle: there is no such field"
+        misspelt = await client.post("/api/runs", json={"goal": "do it", "sample": "x"})
+        assert misspelt.json()["title"] == "body.sample: there is no such field"
         answer = await client.post("/v1/chat/completions", json={"model": "nobody", "messages": []})
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == "messages"
