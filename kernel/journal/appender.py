@@ -83,7 +83,7 @@ class Appender(Reader, Protocol):
         ...
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Hear of every committed batch; the returned call ends it."""
+        """Hear of every committed batch, also where another subscriber raises; the returned call ends it."""
         ...
 
     def enter_stream(self) -> None:
