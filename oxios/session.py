@@ -8,7 +8,6 @@ journal is flushed. Where a server has the home, the same command runs in it, as
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import NotFound
 from kernel.ids import Digest, Principal, user
 from oxios.frame import colour_wanted, resolved_for, settings_for
+from oxios.login import login_name
 from oxios.seat import current, original
 from oxios.signals import ended_in_order
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def operator() -> Principal:
     """The person at this terminal: the operating system's user."""
-    name = re.sub(r"[^A-Za-z0-9._@-]", "_", getpass.getuser())[:64]
+    name = re.sub(r"[^A-Za-z0-9._@-]", "_", login_name())[:64]
     return user(name.lstrip("._@-") or "operator")
 
 

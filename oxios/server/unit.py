@@ -1,15 +1,17 @@
 """A systemd unit for the server.
 
-Guarantees: it runs as one user, restarts after a crash, is told ready by the server itself, and is hardened
-as far as agents' own sandbox allows: that needs user namespaces, mounts and an untouched /proc, so
-RestrictNamespaces, ProtectKernelTunables and the like are left out on purpose.
-Source: systemd.exec(5), systemd.service(5).
+Guarantees: it runs as one user, restarts after a crash, is told ready by the server itself, outlives a command
+that memory ran out for, and is hardened as far as agents' own sandbox allows: that needs user namespaces, mounts
+and an untouched /proc, so RestrictNamespaces, ProtectKernelTunables, ProtectKernelLogs, ProtectHostname and the
+like are left out on purpose. PrivateTmp too: a command that the server carries out for a terminal names folders
+as that sees them, and what is made in a private /tmp is gone when the service stops.
+Source: systemd.exec(5), systemd.service(5), user_namespaces(7).
 """
 
 from __future__ import annotations
 
 import argparse
-import getpass
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,7 @@ from typing import Final
 from kernel.errors import Conflict, Invalid
 from oxios.exits import Exit
 from oxios.frame import home_of_command, place, say
+from oxios.login import login_name
 
 NAME: Final = "oxios.service"
 _HARDENING: Final = (
@@ -29,14 +32,14 @@ _HARDENING: Final = (
     "UMask=0077",
 )
 _SYSTEM_HARDENING: Final = (
-    "CapabilityBoundingSet=",
     "AmbientCapabilities=",
     "ProtectSystem=full",
-    "PrivateTmp=yes",
     "ProtectClock=yes",
     "ProtectKernelModules=yes",
     "ProtectControlGroups=yes",
 )
+_ROOT_KEEPS: Final = "CAP_SETFCAP"
+"""Without it Linux lets root map itself into no user namespace, and no command of an agent could run."""
 _STOP_S: Final = 60
 
 
@@ -59,8 +62,10 @@ def write_unit(args: argparse.Namespace) -> int:
     print(path)
     control = "systemctl" if args.system else "systemctl --user"
     say(f"start it now and at every boot:\n  {control} daemon-reload\n  {control} enable --now {path.name}", args)
+    if args.system and not os.getuid():
+        say("it serves as root; for another user, have that user write the unit: --system --output -", args)
     if not args.system:
-        say(f"and without you signed in:\n  loginctl enable-linger {getpass.getuser()}", args)
+        say(f"and without you signed in:\n  loginctl enable-linger {login_name()}", args)
     say(
         f"let yourself in: oxios users link\nits log: journalctl {'' if args.system else '--user '}-u {path.name}", args
     )
@@ -78,13 +83,14 @@ def unit(args: argparse.Namespace, *, system: bool) -> str:
         f"ExecStart={' '.join(_quoted(word) for word in words)}",
         f"Environment={_quoted(f'OXIOS_HOME={home}')}",
         f"WorkingDirectory={_escaped(str(Path.home()))}",
-        *([f"User={getpass.getuser()}"] if system else []),
+        *([f"User={login_name()}"] if system else []),
         "Restart=on-failure",
         "RestartSec=2",
         "KillMode=mixed",
         f"TimeoutStopSec={_STOP_S}",
+        "OOMPolicy=continue",
         *_HARDENING,
-        *(_SYSTEM_HARDENING if system else ()),
+        *([f"CapabilityBoundingSet={'' if os.getuid() else _ROOT_KEEPS}", *_SYSTEM_HARDENING] if system else []),
     ]
     parts = {
         "Unit": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from oxios.__main__ import main
+from oxios.session import operator
 
 WHICH = ("--user", "--system")
 
@@ -51,6 +53,43 @@ def test_the_unit_serves_the_home_with_the_flags_given(home: Path, capsys: pytes
     assert "Type=notify" in text
     assert "User=" not in text
     assert "User=" in _unit(capsys, "--system")
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_commands_of_agents_can_run_in_the_unit(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, uid: int
+) -> None:
+    """Nothing in it takes from bubblewrap what it needs (of root: one capability), nor hides the caller's /tmp."""
+    monkeypatch.setattr(os, "getuid", lambda: uid)
+    options = dict(line.split("=", 1) for line in _unit(capsys, "--system").splitlines() if "=" in line)
+    assert options["CapabilityBoundingSet"] == ("" if uid else "CAP_SETFCAP")
+    assert "AF_NETLINK" in options["RestrictAddressFamilies"]
+    assert not options.keys() & {
+        "MemoryDenyWriteExecute", "PrivateDevices", "PrivateTmp", "PrivateUsers", "ProcSubset", "ProtectHostname",
+        "ProtectKernelLogs", "ProtectKernelTunables", "ProtectProc", "RestrictNamespaces", "SystemCallFilter",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("which", WHICH)
+def test_a_command_that_memory_ran_out_for_does_not_end_the_server(
+    home: Path, capsys: pytest.CaptureFixture[str], which: str
+) -> None:
+    """Otherwise systemd stops a service of which one process was killed for want of memory."""
+    assert "\nOOMPolicy=continue\n" in _unit(capsys, which)
+
+
+def test_a_user_without_a_name_is_named_by_number(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container of any uid there is no line in /etc/passwd for it: the unit and the operator have the number."""
+
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert "\nUser=12345\n" in _unit(capsys, "--system")
+    assert operator() == "user:12345"
 
 
 def test_a_unit_of_one_s_own_is_not_overwritten(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
