@@ -183,11 +183,13 @@ class BubblewrapSandbox:
                 status = await _first_status(pipes.status)
                 init = _field(status, "child-pid")
                 if init:
-                    tree.pidfd = os.pidfd_open(init)
-                    tree.init = init
-                    pipes.lifeline.name(init)
-                    _limit(init, command.bounds)
-                    os.write(pipes.release, b"\0")
+                    # Where it is gone already, bubblewrap says why.
+                    with contextlib.suppress(ProcessLookupError):
+                        tree.pidfd = os.pidfd_open(init)
+                        tree.init = init
+                        pipes.lifeline.name(init)
+                        _limit(init, command.bounds)
+                        os.write(pipes.release, b"\0")
         except TimeoutError as error:
             raise SandboxDown(
                 f"bubblewrap did not start within {_SETUP_S:.0f} s", remedy="look at the machine's load"
