@@ -1,9 +1,7 @@
 """One life of an Oxios whose agents spend as fast as they can, under accounts that they share.
 
-    budget_worker.py HOME WORKSPACE BOOK SEED KILL_AFTER_US
-
 The provider keeps its own book, a line for each request that it would bill, written before it
-answers; what it reports may be true, too much, too little, or nothing. With KILL_AFTER_US > 0 the
+answers; what it reports may be true, too much, too little, or nothing. With `kill_after_us` > 0 the
 process dies that long after its agents began, as at `kill -9`. It ends with 3 where the ledger was
 ever over a cap, with 4 where it differed from the receipts when it was opened or at the end, and
 with 0 when every agent has ended or waits.
@@ -135,7 +133,11 @@ def _check(kernel: Kernel) -> None:
                 os._exit(3)
 
 
-async def live(home: Path, workspace: Path, book: Path, seed: int, kill_after_us: int) -> None:
+def live(home: Path, workspace: Path, book: Path, seed: int, kill_after_us: int) -> None:
+    anyio.run(_live, home, workspace, book, seed, kill_after_us)
+
+
+async def _live(home: Path, workspace: Path, book: Path, seed: int, kill_after_us: int) -> None:
     chance = random.Random(seed)
     said = {f"providers.{name}.{key}": value for name in ("main", "spare") for key, value in PRICE.items()}
     said |= {f"providers.{name}.base_url": "http://127.0.0.1:9/v1" for name in ("main", "spare")}
@@ -246,8 +248,3 @@ async def _carry(kernel: Kernel, run: RunId, fate: float) -> None:
         except OxiosError as error:
             sys.stderr.write(f"{run}: {error.explain()}\n")
             raise
-
-
-if __name__ == "__main__":
-    home_, workspace_, book_, seed_, kill_after_ = sys.argv[1:]
-    anyio.run(live, Path(home_), Path(workspace_), Path(book_), int(seed_), int(kill_after_))

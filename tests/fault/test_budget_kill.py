@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -16,24 +15,11 @@ from kernel.ids import RunId
 from kernel.journal.view import open_view
 from kernel.runtime.history import read_history
 from kernel.settings import load_settings
+from tests.fault import budget_worker
 from tests.fault.budget_worker import AGENTS, OWN_CAP, SHARED_CAP, account_of
+from tests.fault.lives import live
 
 KILLS = 4
-_WORKER = Path(__file__).with_name("budget_worker.py")
-_TOP = Path(__file__).parents[2]
-
-
-def _live(root: Path, seed: int, kill_after_us: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(_WORKER), *(str(root / part) for part in ("home", "work", "book")), str(seed)]
-    return subprocess.run(
-        [*command, str(kill_after_us)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=_TOP,
-        env={"PYTHONPATH": str(_TOP), "PATH": "/usr/bin:/bin"},
-    )
 
 
 def _billed(book: Path) -> dict[str, tuple[int, int]]:
@@ -72,8 +58,9 @@ def test_no_kill_lie_or_failure_takes_an_account_over_its_cap(tmp_path: Path, se
     killed, recorded = 0, dict[str, tuple[int, int]]()
     for life in range(KILLS + 1):
         kill_after_us = chance.randrange(400_000, 1_600_000) if life < KILLS else 0
-        ended = _live(tmp_path, seed * 100 + life, kill_after_us)
-        assert ended.returncode in {0, -14}, ended.stderr[-2_000:]
+        places = [tmp_path / part for part in ("home", "work", "book")]
+        ended = live(budget_worker.live, *places, seed * 100 + life, kill_after_us, log=tmp_path / "log")
+        assert ended.returncode in {0, -signal.SIGALRM}, ended.said[-2_000:]
         killed += ended.returncode != 0
         billed, recorded = _billed(tmp_path / "book"), _recorded(tmp_path / "home")
         for name, (tokens, micro_usd) in recorded.items():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +22,14 @@ from kernel.journal.verify import verify
 from kernel.journal.view import open_view
 from kernel.runtime.history import History, read_history
 from kernel.settings import load_settings
+from tests.fault import worker
+from tests.fault.lives import live
 
 STEPS = 40
 KILLS = 28
 """For each of the four seeds below; together more than a hundred."""
 LIVES_MAX = 400
 SPREAD_US = 400_000
-_WORKER = Path(__file__).with_name("worker.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,6 @@ def _plan() -> str:
             case _:
                 calls.append({"tool": "read", "args": {"path": "counter.txt"}})
     return f"```plan\n{json.dumps(calls)}\n```\n"
-
-
-def _live(ground: Ground, verb: str, what: str, kill_after_us: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(_WORKER), str(ground.home), str(ground.workspace), verb, what, str(kill_after_us)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def _history(ground: Ground) -> History | None:
@@ -127,8 +122,8 @@ def test_a_run_killed_again_and_again_does_every_step_exactly_once(tmp_path: Pat
             break
         verb, what = ("start", str(goal)) if history is None else ("resume", _look(ground, history))
         kill_after_us = chance.randrange(1, SPREAD_US // KILLS) if kills < KILLS else 0
-        ended = _live(ground, verb, what, kill_after_us)
-        assert ended.returncode in {0, -14}, ended.stderr
+        ended = live(worker.live, ground.home, ground.workspace, verb, what, kill_after_us, log=tmp_path / "log")
+        assert ended.returncode in {0, -signal.SIGALRM}, ended.said
         kills += ended.returncode != 0
         _verify(ground)
     history = _history(ground)

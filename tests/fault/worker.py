@@ -1,9 +1,6 @@
 """One life of an Oxios that may be killed: start or resume a run, and say how it ended.
 
-    worker.py HOME WORKSPACE start GOAL_FILE KILL_AFTER_US
-    worker.py HOME WORKSPACE resume RESOLUTION KILL_AFTER_US
-
-With KILL_AFTER_US > 0 the process dies that long after the run began: by an interval timer whose
+With `kill_after_us` > 0 the process dies that long after the run began: by an interval timer whose
 signal nobody handles, so it ends as at `kill -9`, in the middle of whatever it was doing.
 """
 
@@ -13,7 +10,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import anyio
 
@@ -24,10 +21,16 @@ from kernel.runtime.doubt import Resolution
 from kernel.settings import load_settings
 
 OWNER = user("tester")
+Verb = Literal["start", "resume"]
 
 
-async def live(home: str, workspace: str, verb: str, what: str, kill_after_us: int) -> None:
-    settings = load_settings(home=Path(home), overrides={}, env={})
+def live(home: Path, workspace: Path, verb: Verb, what: str, kill_after_us: int) -> None:
+    """`what` is the file of the goal to start with, or how to resolve the call that is in doubt."""
+    anyio.run(_live, home, workspace, verb, what, kill_after_us)
+
+
+async def _live(home: Path, workspace: Path, verb: Verb, what: str, kill_after_us: int) -> None:
+    settings = load_settings(home=home, overrides={}, env={})
     async with open_kernel(settings, operator=OWNER) as kernel:
         if kill_after_us:
             signal.setitimer(signal.ITIMER_REAL, kill_after_us / 1_000_000)
@@ -37,9 +40,9 @@ async def live(home: str, workspace: str, verb: str, what: str, kill_after_us: i
         sys.stdout.write(json.dumps({"run": run, "status": state.status, "note": state.note}))
 
 
-async def _start(kernel: Kernel, workspace: str, goal_file: str) -> RunId:
+async def _start(kernel: Kernel, workspace: Path, goal_file: str) -> RunId:
     goal = await anyio.Path(goal_file).read_text()
-    env = ExecEnv(mounts=(Mount(workspace),))
+    env = ExecEnv(mounts=(Mount(str(workspace)),))
     return await kernel.runs.start(Directive(goal), env, owner=OWNER)
 
 
@@ -48,8 +51,3 @@ async def _resume(kernel: Kernel, resolution: str) -> RunId:
     run = RunId(str(rows[0]["id"]))
     await kernel.supervisor.resume(run, by=OWNER, resolution=cast("Resolution | None", resolution or None))
     return run
-
-
-if __name__ == "__main__":
-    home_, workspace_, verb_, what_, kill_after_ = sys.argv[1:]
-    anyio.run(live, home_, workspace_, verb_, what_, int(kill_after_))
