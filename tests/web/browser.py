@@ -218,16 +218,14 @@ async def live(page: Page) -> None:
     await page.wait_for_selector('#connection[data-state="live"]')
 
 
-async def axe(page: Page, *, without: Sequence[str] = ()) -> list[str]:
-    """What axe-core finds against the page, one line a violation; `without` names its rules that do not apply."""
+async def axe(page: Page, *, only: Sequence[str] = ()) -> list[str]:
+    """What axe-core finds against the page, one line a violation: by all of its rules, or by those named."""
     if not await page.evaluate("'axe' in window"):
         source = await anyio.Path(AXE).read_text(encoding="utf-8")
         await page.evaluate(f"() => {{ {source}\n }}")
     await page.evaluate(DRAWN)
-    rules = {name: {"enabled": False} for name in without}
-    result: dict[str, Any] = await page.evaluate(
-        "(rules) => axe.run(document, { rules, resultTypes: ['violations'] })", rules
-    )
+    options = {"resultTypes": ["violations"], **({"runOnly": list(only)} if only else {})}
+    result: dict[str, Any] = await page.evaluate("(options) => axe.run(document, options)", options)
     return [
         f"{one['id']} ({one['impact']}): {node['target']} {node.get('failureSummary', '')}"
         for one in result["violations"]

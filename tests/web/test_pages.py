@@ -16,12 +16,12 @@ from typing import Any, Final
 import pytest
 from playwright.async_api import Page
 
-from tests.web.browser import DRAWN, Site, Theme, Visitor, axe, live, open_browser, open_site, weight, widths
+from tests.web.browser import DRAWN, Site, Visitor, live, open_browser, open_site, weight
 from tests.web.filled_home import fill, script_of
+from tests.web.page_world import looks_right
 
 pytestmark = pytest.mark.anyio
 BYTES_MAX: Final = 150_000
-WIDTHS_PX: Final = (1280, 360)
 FIGURES: Final = ("/charts",)
 """Pages of figures of now."""
 _FOCUSABLE: Final = 'a[href], button, input, select, textarea, summary, [tabindex]:not([tabindex="-1"])'
@@ -91,30 +91,23 @@ class Walk:
 
 
 @asynccontextmanager
-async def walk(root: Path, theme: Theme = "light") -> AsyncGenerator[Walk]:
-    async with open_site(root, script_of()) as site, open_browser(site) as browser:
+async def walk(root: Path) -> AsyncGenerator[Walk]:
+    settings = {"approval.wait_s": "3600"}  # The run that waits does so until the walk is over.
+    async with open_site(root, script_of(), settings=settings) as site, open_browser(site) as browser:
         filled = await fill(site)
-        visitor = await browser.visitor(theme=theme)
+        visitor = await browser.visitor()
         page = await visitor.sign_in()
         menu = {item.label: item.path for item in site.house.views.navigation}
         yield Walk(site, visitor, page, {**menu, "the own account": "/account", **filled.pages})
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_every_page_is_accessible_and_fits(tmp_path: Path, theme: Theme) -> None:
+async def test_every_page_is_accessible_and_fits(tmp_path: Path) -> None:
     """Axe finds nothing in light and dark, wide and at 360 px, and nothing scrolls sideways."""
     found: list[str] = []
-    async with walk(tmp_path, theme) as tour:
+    async with walk(tmp_path) as tour:
         for name, path in tour.paths.items():
-            await tour.page.set_viewport_size({"width": WIDTHS_PX[0], "height": 800})
             await tour.go(path)
-            for width in WIDTHS_PX:
-                await tour.page.set_viewport_size({"width": width, "height": 800})
-                await tour.page.evaluate(DRAWN)
-                found += [f"{name}, {width}: {line}" for line in await axe(tour.page)]
-                wide, window = await widths(tour.page)
-                if wide > window:
-                    found.append(f"{name}: {wide} px in {window}")
+            found += [f"{name}, {line}" for line in await looks_right(tour.page)]
     assert not found, "\n".join(found)
 
 
