@@ -1,7 +1,7 @@
 """Canonical bytes: RFC 8785 JSON, of payloads and of entry headers.
 
 Guarantees: equal JSON values have equal bytes, whatever order or type of mapping they came in; the
-fast path (the C encoder) is taken only where its output is provably the canonical one.
+fast path (pydantic-core) is taken only where its output is provably the canonical one.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
+
+from pydantic_core import to_json
 
 from kernel.errors import Invalid
 from kernel.jsontypes import JsonObject, JsonValue
@@ -24,14 +26,11 @@ DIGEST_BYTES: Final = 32
 Header: TypeAlias = tuple[int, int, str, str, str, bytes, bytes | None]
 """seq, time_us, principal, stream, kind, payload digest, digests of the blobs joined (or None)."""
 
-_encode = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-).encode
-
-# The C encoder differs from RFC 8785 in four things: how floats look, integers beyond 2^53,
-# the order of keys beyond U+D7FF (code points, not UTF-16 units), and lone surrogates. The first two
-# are told by the values' types, at a cost that no text's length adds to; the others by the text.
-_DOUBTFUL: Final = re.compile("[\ud800-\U0010ffff]")
+# pydantic-core writes texts, integers and their containers as RFC 8785 does, but for three things: integers
+# beyond 2^53, the order of keys, and lone surrogates, which it refuses. So keys are put in order here, by
+# code points, which differ from UTF-16 units only from U+D800 on.
+_AS_IT_IS: Final = frozenset({str, bool, type(None)})
+_DOUBTFUL: Final = re.compile(rb"\xed[\xa0-\xbf]|[\xee-\xf4]")
 
 
 def canonical(value: JsonObject) -> bytes:
@@ -43,33 +42,33 @@ def canonical(value: JsonObject) -> bytes:
     what is no JSON at all.
     """
     try:
-        if _plain(value.values()):
-            text = _encode(value)
-            if text.isascii() or _DOUBTFUL.search(text) is None:
-                return text.encode()
+        encoded = to_json(_ordered(value))
+        if encoded.isascii() or _DOUBTFUL.search(encoded) is None:
+            return encoded
     except (AttributeError, TypeError, ValueError, RecursionError):
-        pass  # The exact path finds out what is wrong, or encodes what the C encoder cannot.
+        pass  # The exact path finds out what is wrong, or encodes what the fast one cannot.
     return exact(value)
 
 
-def _plain(values: Iterable[object]) -> bool:
-    """Whether all of them are of the very types that the C encoder writes canonically."""
-    for value in values:
-        kind = type(value)
-        if kind is str or kind is bool or value is None:
-            continue
-        if kind is int:
-            if not -INTEGER_MAX <= cast("int", value) <= INTEGER_MAX:
-                return False
-        elif kind is dict:
-            if not _plain(cast("dict[str, object]", value).values()):
-                return False
-        elif kind is list or kind is tuple:
-            if not _plain(cast("Sequence[object]", value)):
-                return False
-        else:
-            return False
-    return True
+def _ordered(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """The object with its keys in order. Raises: TypeError, where a value is not of the plain types."""
+    found: dict[str, Any] = {}
+    for key in sorted(value):
+        item = value[key]
+        found[key] = item if type(item) in _AS_IT_IS else _plain(item)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """The value, where it is of the very types that are written canonically. Raises: TypeError."""
+    kind = value.__class__
+    if kind in _AS_IT_IS or (kind is int and -INTEGER_MAX <= value <= INTEGER_MAX):
+        return value
+    if kind is dict:
+        return _ordered(value)
+    if kind is list or kind is tuple:
+        return [_plain(item) for item in value]
+    raise TypeError(f"a {kind.__name__} is written by the rules")
 
 
 def exact(value: JsonValue) -> bytes:

@@ -9,14 +9,19 @@ import json
 import re
 from typing import Final, NoReturn, cast
 
+from pydantic_core import to_json
+
 PIECE_BYTES: Final = 64 * 1024
 NAME_CHARS_MAX: Final = 64
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def dump(value: object) -> bytes:
-    # A lone surrogate has no UTF-8 form; a replacement character is better than a run that ends.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    try:
+        return to_json(value)
+    except ValueError:
+        # A lone surrogate has no UTF-8 form; a replacement character is better than a run that ends.
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def in_pieces(parts: list[bytes], between: bytes) -> list[bytes]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final, cast
 
+from pydantic_core import from_json
+
 from kernel.errors import ProviderDown
 
 EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -73,7 +75,7 @@ class EventReader:
             return
         whole = self._pending + b"\n" + data if self._pending else data
         try:
-            value = json.loads(whole.decode())
+            value = _value_of(whole)
         except (ValueError, RecursionError):
             self._pending = whole  # More `data` lines of this object may follow.
             return
@@ -81,3 +83,11 @@ class EventReader:
         if not isinstance(value, dict):
             raise ProviderDown(f"the provider sent an event that is not an object: {whole[:200]!r}", kind="malformed")
         found.append(cast("dict[str, Any]", value))
+
+
+def _value_of(data: bytes) -> object:
+    """Raises: ValueError, RecursionError."""
+    try:
+        return from_json(data)
+    except ValueError:
+        return json.loads(data.decode())  # It takes more: half a surrogate pair, as a cut character is written.
