@@ -61,6 +61,24 @@ class SessionDesk:
     def book(self) -> SessionBook:
         return SessionBook(self.kernel.journal, self.owner)
 
+    async def check(
+        self,
+        session: Session,
+        *,
+        name: str | None = None,
+        pinned: bool | None = None,
+        model: str | None = None,
+        persona: str | None = None,
+        approve: str | None = None,
+    ) -> None:
+        """That each of these may be recorded, so that several are or none. Raises: as `rename`, `pin`, `switch`."""
+        await self._own(session)
+        if name is not None:
+            check_name(name)
+        self._check_switch(model, persona, approve)
+        if pinned and not session.pinned:
+            await self._check_pin()
+
     async def rename(self, session: Session, name: str) -> None:
         """An empty name takes the name away. Raises: Invalid, NotFound, JournalDown."""
         check_name(name)
@@ -74,10 +92,7 @@ class SessionDesk:
         if session.pinned == pinned:
             return
         if pinned:
-            where = {"owner": self.owner, "pinned": 1}
-            rows = await self.kernel.journal.rows("sessions", where, limit=2 * PINNED_MAX)
-            if sum(row["status"] != "deleted" for row in rows) >= PINNED_MAX:
-                raise LimitExceeded(f"{PINNED_MAX} sessions are pinned", remedy="unpin one first")
+            await self._check_pin()
         await self._record(session, words.PINNED, {"pinned": pinned})
 
     async def archive(self, session: Session, *, archived: bool) -> None:
@@ -167,18 +182,27 @@ class SessionDesk:
         (approval mode); JournalDown.
         """
         await self._own(session)
-        if model:
-            self.kernel.supervisor.desk.provider_of(model)
-        if persona:
-            pick(load_personas(self.kernel.settings.home), persona)
-        if approve is not None and approve not in APPROVALS:
-            raise Invalid(f"{approve!r} is no approval mode", remedy=f"one of {', '.join(APPROVALS[1:])}")
+        self._check_switch(model, persona, approve)
         wanted = {"model": model, "persona": persona, "approve": approve}
         real: dict[str, JsonValue] = {
             key: value for key, value in wanted.items() if value is not None and value != getattr(session, key)
         }
         if real:
             await self._record(session, words.CHANGED, real)
+
+    def _check_switch(self, model: str | None, persona: str | None, approve: str | None) -> None:
+        if model:
+            self.kernel.supervisor.desk.provider_of(model)
+        if persona:
+            pick(load_personas(self.kernel.settings.home), persona)
+        if approve is not None and approve not in APPROVALS:
+            raise Invalid(f"{approve!r} is no approval mode", remedy=f"one of {', '.join(APPROVALS[1:])}")
+
+    async def _check_pin(self) -> None:
+        where = {"owner": self.owner, "pinned": 1}
+        rows = await self.kernel.journal.rows("sessions", where, limit=2 * PINNED_MAX)
+        if sum(row["status"] != "deleted" for row in rows) >= PINNED_MAX:
+            raise LimitExceeded(f"{PINNED_MAX} sessions are pinned", remedy="unpin one first")
 
     async def _own(self, session: Session, *, deleted: bool = False) -> None:
         """Raises: NotFound, where it is another's, or deleted; Conflict, where it should be deleted and is not."""

@@ -56,7 +56,7 @@ def _real(mount: SeedMount, base: Path, places: Places, *, named: bool) -> Mount
         real = (base / Path(mount.path).expanduser()).resolve(strict=True)
     except FileNotFoundError:
         raise Invalid(f"the mount {mount.path} does not exist", remedy=f"mkdir -p {base / mount.path}") from None
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise Invalid(f"the mount {mount.path} cannot be used: {reason}", remedy="name a directory") from error
     if not real.is_dir():

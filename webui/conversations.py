@@ -91,6 +91,8 @@ class Conversation:
         self.queue: list[Said] = []
         self.watchers: list[Callable[[], None]] = [] if watchers is None else watchers
         """Called when a turn begins or ends, a message waits or is taken, a draft waits."""
+        self.editing = anyio.Lock()
+        """Held from the look at what is there to the record of what it is to be."""
         self._kernel = kernel
         self._tasks = tasks
         self._cycle = Cycle(kernel, session, self.draft)

@@ -206,6 +206,8 @@ def _workspace(call: Call, name: str, wanted: str) -> str:
     place = Path(wanted) if wanted else workspaces_of(home) / name
     if not place.is_absolute():
         raise Invalid(f"{wanted} is not an absolute path", remedy="write it from / on")
+    if "\0" in wanted:
+        raise Invalid(f"{wanted!r} is no path: there is a NUL in it", remedy="leave it out")
     place = Path(os.path.realpath(place))
     if _overlap(place, home):
         raise Conflict(f"{place} and the home {home} are within one another", remedy="choose another workspace")

@@ -8,6 +8,7 @@ Does not keep two editors from taking turns: the last of two good edits of one k
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -170,22 +171,24 @@ def _edit(
 
 
 def replace_file(file: Path, old: bytes, new: bytes) -> None:
-    """Put `new` in the file's place, mode 0600. Raises: Conflict, where it no longer holds `old`; OSError."""
+    """Put `new` in the file's place, mode 0600. Raises: Conflict, where it no longer holds `old`; OSError.
+
+    Of several that replace the same text at once, in whatever threads and processes of ours, one does.
+    """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # made with mode 0600
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.fdopen(descriptor, "wb") as out:
             out.write(new)
             out.flush()
             os.fsync(out.fileno())
+        fcntl.flock(folder, fcntl.LOCK_EX)  # Until it is closed.
         if (file.read_bytes() if file.exists() else b"") != old:
             raise Conflict(f"{file} was changed by somebody else meanwhile", remedy="try again")
         Path(temporary).replace(file)
-    finally:
-        with suppress(FileNotFoundError):
-            Path(temporary).unlink()
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
         os.fsync(folder)
     finally:
         os.close(folder)
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()

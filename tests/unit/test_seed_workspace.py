@@ -67,6 +67,16 @@ def test_standing_in_the_home_is_no_permission(tmp_path: Path) -> None:
     assert resolve_mounts([], places, directory=tmp_path, workspace=".") == (Mount(str(tmp_path / "home")),)
 
 
+@pytest.mark.parametrize("written", ["a\0b", "/tmp/\0", "~nobody-by-this-name/x", "/" + "a" * 5_000])
+def test_what_is_no_path_is_refused_in_words(tmp_path: Path, written: str) -> None:
+    """A NUL, a user's home that there is not, a name longer than any file's: refused like what does not exist."""
+    places = _places(tmp_path, cwd="home")
+    with pytest.raises(Invalid):
+        resolve_mounts(_mounts((written, "ro")), places, directory=places.cwd)
+    with pytest.raises(Invalid):
+        resolve_mounts([], places, directory=places.cwd, workspace=written)
+
+
 @pytest.mark.parametrize("written", [".oxios", ".oxios/journal", "link"])
 def test_the_kernels_home_is_never_a_mount(tmp_path: Path, written: str) -> None:
     """Neither the kernel's home nor anything in it can be mounted, not even by the flag or through a link."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from threading import Thread
 
 import jsonschema_rs
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from kernel.errors import Conflict, NotFound
 from kernel.settings import edit, load_settings
-from kernel.settings.edit import set_value, unset_value
+from kernel.settings.edit import replace_file, set_value, unset_value
 from kernel.settings.load import SPECS
 from kernel.settings.record import changed, record
 from kernel.settings.schema import json_schema, rows
@@ -169,3 +170,28 @@ def test_the_schema_and_the_list_name_every_setting() -> None:
     assert not schema.is_valid({"run": {"turn_max": 1}})
     assert not schema.is_valid({"providers": {"Bad Name": {}}})
     assert not schema.is_valid({"providers": {"p": {"key_env": "sk-123"}}})
+
+
+def test_of_two_who_replace_the_same_text_at_once_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes between the look and the replacement waits, and finds another text than it saw."""
+    file, move, refused = tmp_path / "one.md", Path.replace, list[Conflict]()
+    file.write_bytes(b"seen")
+
+    def later() -> None:
+        try:
+            replace_file(file, b"seen", b"theirs")
+        except Conflict as error:
+            refused.append(error)
+
+    other = Thread(target=later)
+
+    def slow(self: Path, target: Path) -> Path:
+        if other.ident is None:
+            other.start()
+            other.join(0.2)
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", slow)
+    replace_file(file, b"seen", b"mine")
+    other.join()
+    assert (file.read_bytes(), len(refused)) == (b"mine", 1)

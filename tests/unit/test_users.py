@@ -254,8 +254,9 @@ async def test_workspaces_are_apart_from_the_home_and_each_other(tmp_path: Path)
         await add(world, workspace=str(tmp_path / "w"))
         with pytest.raises(Conflict, match="bob"):
             await add(world, "eve", workspace=str(tmp_path / "w/inside"))
-        with pytest.raises(Invalid):
-            await add(world, "eve", workspace="relative")
+        for no_path in ("relative", "/tmp/\0"):
+            with pytest.raises(Invalid, match="no"):
+                await add(world, "eve", workspace=no_path)
         await add(world, "eve", workspace=str(tmp_path / "w2"))
 
 

@@ -135,6 +135,47 @@ async def test_an_edit_of_what_changed_meanwhile_is_refused(tmp_path: Path) -> N
         assert there.status_code == 412
 
 
+async def test_of_edits_that_name_the_same_version_one_is_made(tmp_path: Path) -> None:
+    """At the same moment, of a session, a persona and the settings: the others are 412."""
+    async with open_api(tmp_path) as api, await api.program() as client:
+        session = (await client.post("/api/sessions", json={"name": "one"})).json()["session"]
+        poet = {"name": "Poet", "role": "writer", "description": "Verse.", "system_prompt": "Answer in verse."}
+        await client.put("/api/personas/poet", json=poet)
+        edits: list[tuple[str, str, Callable[[int], dict[str, Any]]]] = [
+            (f"/api/sessions/{session}", "PATCH", lambda one: {"name": f"name {one}"}),
+            ("/api/personas/poet", "PUT", lambda one: {**poet, "name": f"Poet {one}"}),
+            ("/api/settings", "PATCH", lambda one: {"changes": {"run.turns_max": str(one + 10)}}),
+        ]
+        for path, method, body in edits:
+            match, got = {"If-Match": (await client.get(path)).headers["etag"]}, list[int]()
+
+            async def send(
+                one: int,
+                path: str = path,
+                method: str = method,
+                body: Callable[[int], dict[str, Any]] = body,
+                match: dict[str, str] = match,
+                got: list[int] = got,
+            ) -> None:
+                got.append((await client.request(method, path, json=body(one), headers=match)).status_code)
+
+            async with anyio.create_task_group() as at_once:
+                for one in range(4):
+                    at_once.start_soon(send, one)
+            assert sorted(got) == [200, 412, 412, 412], path
+
+
+async def test_an_edit_of_a_session_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Where one of its parts is refused, the others were not recorded."""
+    async with open_api(tmp_path) as api, await api.program() as client:
+        path = "/api/sessions/" + (await client.post("/api/sessions", json={"name": "one"})).json()["session"]
+        before = (await client.get(path)).json()
+        for wrong in ({"name": " two "}, {"persona": "nobody"}, {"model": "none/such"}):
+            edit = {"model": "scripted/model", "approve": "auto", "pinned": True, "archived": True, **wrong}
+            assert (await client.patch(path, json=edit)).status_code in {404, 422}
+            assert (await client.get(path)).json() == before
+
+
 async def test_roles_and_scopes_bound_what_a_token_does(tmp_path: Path) -> None:
     """A viewer sees and does nothing; another's run is not found; a token without the scope is refused."""
     async with open_api(tmp_path, [say("done")]) as api, await api.program() as client:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from kernel.errors import Conflict
 from kernel.handle.persona import active_persona
 from kernel.limits import PERSONA_BYTES_MAX
 from kernel.persona import Persona, find, is_built_in, load_personas
@@ -95,11 +96,12 @@ async def personas_put(
     desk: Desk, persona: PersonaId, body: PersonaIn, if_match: str, if_none_match: str
 ) -> Answer[PersonaOut]:
     """Write it into the home, whole. One that comes along is not touched: the home's stands in its place."""
-    known = load_personas(desk.kernel.settings.home).get(persona)
-    require_no_match(if_none_match, exists=known is not None)
-    before = digest_of(known) if known is not None else ""
-    require_match(if_match, f'"{before}"')
-    await desk.call("persona.save", {**body.model_dump(mode="json"), "id": persona, "before": before})
+    before = _seen(desk, persona, if_match, if_none_match)
+    try:
+        await desk.call("persona.save", {**body.model_dump(mode="json"), "id": persona, "before": before})
+    except Conflict:
+        _seen(desk, persona, if_match, if_none_match)  # Somebody else came between the look and the act.
+        raise
     return await _whole(desk, persona)
 
 
@@ -109,6 +111,15 @@ async def personas_reset(desk: Desk, persona: PersonaId, if_match: str) -> Messa
     before = digest_of(find(load_personas(desk.kernel.settings.home), persona))
     require_match(if_match, f'"{before}"')
     return Message(message=(await desk.call("persona.reset", {"id": persona, "before": before})).text)
+
+
+def _seen(desk: Desk, persona: str, if_match: str, if_none_match: str) -> str:
+    """The digest of the version that is there; empty where there is none. Raises: PreconditionFailed."""
+    known = load_personas(desk.kernel.settings.home).get(persona)
+    require_no_match(if_none_match, exists=known is not None)
+    before = digest_of(known) if known is not None else ""
+    require_match(if_match, f'"{before}"')
+    return before
 
 
 async def _whole(desk: Desk, name: str) -> Answer[PersonaOut]:

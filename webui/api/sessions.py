@@ -90,18 +90,21 @@ async def sessions_messages(desk: Desk, session: Id, query: Paging) -> Page[Mess
 
 @operation("PATCH", "/api/sessions/{session}", "sessions_edit", scope="run", headers=("ETag",))
 async def sessions_edit(desk: Desk, session: Id, body: SessionEdit, if_match: str) -> Answer[SessionOut]:
-    """Name it, pin it, archive it; choose model, persona and approval mode, from the next turn on."""
-    found = (await talk_of(desk, session)).session
-    require_match(if_match, session_tag(found))
-    acts = SessionDesk(desk.kernel, desk.user.principal)
-    await acts.switch(found, model=body.model, persona=body.persona, approve=body.approve)
-    if body.name is not None:
-        await acts.rename(found, body.name)
-    if body.pinned is not None:
-        await acts.pin(found, pinned=body.pinned)
-    if body.archived is not None:
-        await acts.archive(found, archived=body.archived)
-    return Answer(session_out(desk, found), {"ETag": session_tag(found)})
+    """Name it, pin it, archive it; choose model, persona and approval mode, from the next turn on. All or nothing."""
+    talk = await talk_of(desk, session)
+    found, acts = talk.session, SessionDesk(desk.kernel, desk.user.principal)
+    async with talk.editing:
+        switched = body.model_dump(include={"model", "persona", "approve"})
+        await acts.check(found, name=body.name, pinned=body.pinned, **switched)
+        require_match(if_match, session_tag(found))
+        await acts.switch(found, **switched)
+        if body.name is not None:
+            await acts.rename(found, body.name)
+        if body.pinned is not None:
+            await acts.pin(found, pinned=body.pinned)
+        if body.archived is not None:
+            await acts.archive(found, archived=body.archived)
+        return Answer(session_out(desk, found), {"ETag": session_tag(found)})
 
 
 @operation("DELETE", "/api/sessions/{session}", "sessions_delete", scope="run")

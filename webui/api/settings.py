@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from kernel.errors import AccessDenied
+from kernel.errors import AccessDenied, Conflict
 from kernel.handle.config import CHANGES_MAX, TEXT_CHARS_MAX, ConfigDesk, digest_of
 from kernel.settings.live import is_live
 from kernel.settings.record import record
@@ -126,7 +126,11 @@ async def _write(desk: Desk, syscall: str, arguments: dict[str, Any], if_match: 
     config = _desk(desk)
     text = config.text()
     require_match(if_match, _tag(text))
-    done = await desk.call(syscall, {**arguments, "digest": digest_of(text)})
+    try:
+        done = await desk.call(syscall, {**arguments, "digest": digest_of(text)})
+    except Conflict:
+        require_match(if_match, _tag(config.text()))  # Somebody else came between the look and the act.
+        raise
     changed = ChangedOut.model_validate({**done.data, "message": done.text})
     return Answer(changed, {"ETag": _tag(config.text())})
 
