@@ -98,31 +98,42 @@ class Cycle:
     async def run(
         self, message: str, context: str = "", *, key: str = "", attached: Sequence[Attachment] = ()
     ) -> TurnResult:
-        """A message: the answer to questions that wait for one, else a new turn.
+        """A message: the answer to questions that wait for one, else a new turn, carried out.
+
+        Raises: as `take`; Conflict (a turn is under way).
+        """
+        await self.take(message, context, key=key, attached=attached)
+        return await self._turn()
+
+    async def take(
+        self, message: str, context: str = "", *, key: str = "", attached: Sequence[Attachment] = (), queued: int = 0
+    ) -> None:
+        """Put a message on record, for `resume` to carry out; a turn that it does not answer is left.
 
         `key` is the sender's name for this message: the session knows that it has it (`Session.keys`).
-        `attached` are files that the agent is shown with the goal.
+        `attached` are files that the agent is shown with the goal. `queued` is the entry by which it waited.
 
-        Raises: Invalid (empty, too long); Conflict (a turn is under way); JournalDown.
+        Raises: Invalid (empty, too long, too many files); NotFound (the session was deleted); JournalDown.
         """
         check_message(message)
+        check_together(attached)
         await self._catch_up()
         turn = self.session.turn
-        check_together(attached)
         blobs = tuple(one.data for one in attached)
         given: dict[str, JsonValue] = {"key": key} if key else {}
+        if queued:
+            given["queued"] = queued
         if attached:
             given["attached"] = [asdict(one) for one in kept(attached)]
         if turn is not None and turn.status == "waiting" and turn.draft is None:
             answer = {"turn": turn.number, "as": "answer", "role": "user", "text": message}
             await self._record(words.MESSAGE, {**answer, **given}, blobs)
-            return await self._turn()
+            return
         if turn is not None and turn.status in {*OPEN, "waiting"}:
             await self.stop(f"left at {turn.phase or 'its begin'} for a new message")
         number = self.session.next_number
         said: dict[str, JsonValue] = {"turn": number, "as": "goal", "role": "user", "text": message, **given}
         await self._record(words.MESSAGE, {**said, "context": context} if context else said, blobs)
-        return await self._turn()
 
     async def resume(self) -> TurnResult | None:
         """Go on with a turn that was interrupted or paused; None where there is none."""

@@ -31,6 +31,8 @@ PINNED: Final = "session.pinned"
 DELETED: Final = "session.deleted"
 REWOUND: Final = "session.rewound"
 MESSAGE: Final = "session.message"
+QUEUED: Final = "session.queued"
+UNQUEUED: Final = "session.unqueued"
 STARTED: Final = "phase.started"
 FINISHED: Final = "phase.finished"
 
@@ -90,6 +92,16 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that waits for the turn under way to end, by the entry `seq`."""
+
+    seq: int
+    text: str
+    key: str = ""
+    attached: tuple[AttachedFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """What a session was forked from: the turns up to `turn`, as they were at entry `seq`."""
 
@@ -122,6 +134,8 @@ class Session:
     """Tokens and micro-dollars of its runs that ended."""
     keys: set[str] = field(default_factory=set[str])
     """Of messages whose sender gave one: sent again, they are known."""
+    waiting: list[Waiting] = field(default_factory=list[Waiting])
+    """Said while a turn was under way, and not begun with yet; oldest first."""
 
     pinned: bool = False
     deleted: bool = False
@@ -250,6 +264,8 @@ def _message(session: Session, payload: Mapping[str, Any]) -> None:
     text = payload["text"]
     if key := payload.get("key"):
         session.keys.add(key)
+    if queued := payload.get("queued"):
+        session.waiting = [one for one in session.waiting if one.seq != queued]
     match payload["as"]:
         case "goal":
             session.turns.append(Turn(payload["turn"], text, payload.get("context", ""), attached_of(payload)))
@@ -269,6 +285,16 @@ def _message(session: Session, payload: Mapping[str, Any]) -> None:
             _turn_of(session, payload).status = "waiting"
         case _:
             return  # What was said to a run under way stands in that run's stream.
+
+
+def _queued(session: Session, payload: Mapping[str, Any]) -> None:
+    if key := payload.get("key"):
+        session.keys.add(key)
+    session.waiting.append(Waiting(session.seq, payload["text"], key or "", attached_of(payload)))
+
+
+def _unqueued(session: Session, payload: Mapping[str, Any]) -> None:
+    session.waiting = [one for one in session.waiting if one.seq not in payload["entries"]]
 
 
 def attached_of(payload: Mapping[str, Any]) -> tuple[AttachedFile, ...]:
@@ -347,6 +373,8 @@ _HANDLERS: Final = {
     DELETED: _deleted,
     REWOUND: _rewound,
     MESSAGE: _message,
+    QUEUED: _queued,
+    UNQUEUED: _unqueued,
     STARTED: _phase_started,
     FINISHED: _phase_finished,
 }

@@ -100,9 +100,11 @@ async def record(
     *,
     by: Principal | None = None,
     blobs: tuple[bytes, ...] = (),
-) -> None:
+) -> Entry:
     """Append an entry to the session's stream, durably, and fold it in. Raises: JournalDown."""
-    session.apply_entry(await journal.append(Draft(by or session.owner, session.id, kind, payload, blobs)))
+    entry = await journal.append(Draft(by or session.owner, session.id, kind, payload, blobs))
+    session.apply_entry(entry)
+    return entry
 
 
 async def catch_up(journal: Appender, session: Session) -> None:

@@ -1,14 +1,14 @@
 """Sessions that are being carried out: one task a session, whoever looks at it.
 
 Guarantees: a session has one turn under way at most. What is said meanwhile goes to the agent before
-its next step, or waits its turn; both stand in the journal, so a restart goes on with them. A message with a
-key is taken once, however often it is sent. Closing a page changes nothing here.
+its next step, or waits its turn; whatever was taken stands in the journal before its sender is told so, and a restart
+goes on with it; what cannot be taken is refused to the sender. A message with a key is taken once, however often it
+is sent. Closing a page changes nothing here.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -19,19 +19,18 @@ from anyio.abc import TaskGroup
 from kernel.errors import Conflict, JournalDown, NotFound, OxiosError
 from kernel.ids import KERNEL, Principal, RunId
 from kernel.log import get_logger
-from kernel.ports.provider import Attachment
+from kernel.runtime.attached import check_together
 from ouroboros import session as words
-from ouroboros.cycle import Cycle
+from ouroboros.cycle import Cycle, check_message
 from ouroboros.session import OPEN, Session
 from ouroboros.sessionbook import SessionBook, record
 from ouroboros.sessiondesk import SessionDesk
+from webui.queued import QUEUED_MAX, Begun, Said, Uploads, record_dropped, record_queued, restored
 
 if TYPE_CHECKING:
     from kernel.boot import Kernel
     from ouroboros.seed import SeedSpec
 
-QUEUED_MAX: Final = 20
-UPLOADS_MAX: Final = 16
 IDLE_MAX: Final = 64
 """Conversations that are kept though nothing happens in them and nobody looks."""
 IDLE_TURNS_MAX: Final = 20_000
@@ -59,16 +58,6 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Said:
-    """A message on its way. `key` is the sender's, so that it is taken once."""
-
-    text: str
-    context: str = ""
-    key: str = ""
-    attached: tuple[Attachment, ...] = ()
-
-
-@dataclass(slots=True)
 class _Elsewhere:
     """A turn that a command carries: it is stopped by asking the command."""
 
@@ -88,7 +77,8 @@ class Conversation:
     ) -> None:
         self.session = session
         self.draft = Draft(self._changed)
-        self.queue: list[Said] = []
+        self.queue = restored(session)
+        self.uploads = Uploads()
         self.watchers: list[Callable[[], None]] = [] if watchers is None else watchers
         """Called when a turn begins or ends, a message waits or is taken, a draft waits."""
         self.editing = anyio.Lock()
@@ -98,7 +88,6 @@ class Conversation:
         self._cycle = Cycle(kernel, session, self.draft)
         self._scope: anyio.CancelScope | _Elsewhere | None = None
         self._ended = anyio.Event()
-        self._uploads: dict[str, Attachment] = {}
         self._keys: set[str] = set()
         """Taken, and perhaps not on record yet."""
 
@@ -109,26 +98,43 @@ class Conversation:
     @property
     def idle(self) -> bool:
         """Nothing is here that is not on record."""
-        return not (self.busy or self.queue or self._uploads or self.draft.spec)
+        return not (self.busy or self.queue or self.uploads or self.draft.spec)
 
     @property
     def reply(self) -> str:
         """The newest turn's; whole, where it was given here and its record is cut."""
         return self._cycle.result().response if self.session.turns else ""
 
-    async def say(self, said: Said, *, queue: bool = False) -> str:
-        """What became of it: `begun`, `steered`, `queued`, or `known` where its key was taken before.
+    async def say(self, said: Said, *, queue: bool = False, attach: Sequence[str] = ()) -> str:
+        """What became of it, once it is on record: `begun`, `steered` or `queued`; or `known`, where its key is.
 
-        Raises: Invalid, Conflict (too many wait), JournalDown.
+        `attach` names `uploads` that go along with it, and are none any more once it is taken.
+
+        Raises: Invalid, Conflict (too many wait), NotFound (an upload; the session was deleted), JournalDown.
         """
-        if said.key and (said.key in self._keys or said.key in self.session.keys):
+        if self._knows(said.key):
             return "known"
-        if said.key:
-            self._keys.add(said.key)
+        check_message(said.text)
+        said.attached += self.uploads.find(attach)
+        check_together(said.attached)
+        with self._taking(said.key):
+            became = await self._take(said, queue=queue)
+        self.uploads.drop(attach)
+        return became
+
+    def _knows(self, key: str) -> bool:
+        """Whether a message with this key was taken."""
+        return bool(key) and (key in self._keys or key in self.session.keys)
+
+    @contextmanager
+    def _taking(self, key: str) -> Generator[None]:
+        """Inside, the key is taken; where that fails, it is free again."""
+        if key:
+            self._keys.add(key)
         try:
-            return await self._take(said, queue=queue)
+            yield
         except OxiosError:
-            self._keys.discard(said.key)
+            self._keys.discard(key)
             raise
 
     async def wait(self) -> None:
@@ -137,21 +143,25 @@ class Conversation:
             await self._ended.wait()
 
     def resume(self) -> bool:
-        """Go on with a turn that was interrupted; whether there was one."""
+        """Go on with a turn that was interrupted, else with what waits; whether there was either."""
         turn = self.session.turn
-        if self.busy or turn is None or turn.status not in OPEN:
+        if self.busy:
             return False
-        self._begin(None)
-        return True
+        if turn is not None and turn.status in OPEN:
+            self._begin(None)
+            return True
+        return self._begin_next()
 
     async def stop(self) -> None:
         """End the turn under way, with its agent and what that started. Raises: JournalDown."""
         if self._scope is None:
             raise Conflict("nothing is under way", remedy="send a message to begin")
+        dropped = tuple(self.queue)
         self.queue.clear()
         self._scope.cancel()
         await self._ended.wait()
         await self._cycle.stop("stopped by the person")
+        await record_dropped(self._kernel.journal, self.session, dropped)
 
     def confirm(self, spec: SeedSpec | None) -> None:
         """Accept the draft as given, or decline it. Raises: Conflict, where none waits."""
@@ -160,37 +170,28 @@ class Conversation:
         self.draft.answer = spec
         self.draft.answered.set()
 
-    def upload(self, attachment: Attachment) -> str:
-        """Keep a file until the message that it goes with. Raises: Conflict, where too many wait."""
-        if len(self._uploads) >= UPLOADS_MAX:
-            raise Conflict(f"{UPLOADS_MAX} files wait for a message already", remedy="send them first")
-        name = secrets.token_urlsafe(9)
-        self._uploads[name] = attachment
-        return name
+    async def edit(self, turn: int, said: Said) -> str:
+        """Say a turn anew: it and what came after it leave the conversation; `begun`, or `known` as by `say`.
 
-    def uploaded(self, names: Iterable[str]) -> tuple[Attachment, ...]:
-        """The files of these names, which are then no longer kept. Raises: NotFound."""
-        wanted = [name for name in names if name]
-        missing = [name for name in wanted if name not in self._uploads]
-        if missing:
-            raise NotFound("an attached file is not there any more", remedy="attach it again")
-        return tuple(self._uploads.pop(name) for name in wanted)
-
-    async def edit(self, turn: int, said: Said) -> None:
-        """Say a turn anew: it and what came after it leave the conversation. Raises: NotFound, JournalDown."""
-        if self.busy:
-            await self.stop()
-        desk = SessionDesk(self._kernel, self.session.owner)
+        Raises: Invalid, NotFound, JournalDown.
+        """
+        if self._knows(said.key):
+            return "known"
+        check_message(said.text)
         found = next((one for one in self.session.turns if one.number == turn), None)
         if found is None:
             raise NotFound(f"there is no turn {turn}", remedy="it may have been rewound already")
-        await desk.rewind(self.session, turn - 1)
-        said.context = said.context or found.context
-        self._begin(said)
+        with self._taking(said.key):
+            if self.busy:
+                await self.stop()
+            await SessionDesk(self._kernel, self.session.owner).rewind(self.session, turn - 1)
+            said.context = said.context or found.context
+            await self._begin(said).taken()
+        return "begun"
 
     async def _take(self, said: Said, *, queue: bool) -> str:
         if not self.busy:
-            self._begin(said)
+            await self._begin(said).taken()
             return "begun"
         run = None if queue or said.attached else await self._run()
         if run is not None:
@@ -200,6 +201,15 @@ class Conversation:
             raise Conflict(f"{QUEUED_MAX} messages wait already", remedy="wait, or stop what is under way")
         self.queue.append(said)
         self._changed()
+        try:
+            await record_queued(self._kernel.journal, self.session, said)
+        except OxiosError:
+            if said in self.queue:
+                self.queue.remove(said)
+                self._changed()
+            raise
+        if said not in self.queue:  # It was begun with, or dropped, before its entry stood.
+            await record_dropped(self._kernel.journal, self.session, [said])
         return "queued"
 
     @contextmanager
@@ -219,45 +229,58 @@ class Conversation:
             self._scope = None
             self._ended.set()
             self._changed()
-            if self.queue and not elsewhere.cancel_called:
-                self._begin(self.queue.pop(0))
+            if not elsewhere.cancel_called:
+                self._begin_next()
 
-    def unqueue(self, number: int) -> Said:
-        """Take a waiting message back. Raises: NotFound."""
+    async def unqueue(self, number: int) -> Said:
+        """Take a waiting message back. Raises: NotFound, JournalDown."""
         if not 0 <= number < len(self.queue):
             raise NotFound("that message does not wait any more", remedy="it was taken up, or taken back")
         said = self.queue.pop(number)
         self._changed()
+        await record_dropped(self._kernel.journal, self.session, [said])
         return said
 
-    def _begin(self, said: Said | None) -> None:
+    def _begin_next(self) -> bool:
+        """Begin a turn with what waited longest; whether anything did."""
+        if not self.queue:
+            return False
+        self._begin(self.queue.pop(0))
+        return True
+
+    def _begin(self, said: Said | None) -> Begun:
         self._ended = anyio.Event()
         self._scope = scope = anyio.CancelScope()
-        self._tasks.start_soon(self._turn, scope, said)
+        begun = Begun()
+        self._tasks.start_soon(self._turn, scope, said, begun)
         self._changed()
+        return begun
 
     def _changed(self) -> None:
         for watcher in tuple(self.watchers):
             watcher()
 
-    async def _turn(self, scope: anyio.CancelScope, said: Said | None) -> None:
+    async def _turn(self, scope: anyio.CancelScope, said: Said | None, begun: Begun) -> None:
         try:
             with scope:
-                await (
-                    self._cycle.resume()
-                    if said is None
-                    else self._cycle.run(said.text, said.context, key=said.key, attached=said.attached)
-                )
+                if said is not None:
+                    files = await said.bytes_of(self._kernel.journal)
+                    await self._cycle.take(said.text, said.context, key=said.key, attached=files, queued=said.seq)
+                begun.take()
+                await self._cycle.resume()
         except JournalDown as error:
+            begun.refuse(error)
             _log.error("turn_not_recorded", session=self.session.id, why=error.message)
         except OxiosError as error:
+            begun.refuse(error)
             _log.warning("turn_refused", session=self.session.id, why=error.explain())
         finally:
             self._scope = None
+            begun.refuse(Conflict("the turn was stopped before it began", remedy="send it again"))
             self._ended.set()
             self._changed()
-        if self.queue and not scope.cancel_called:
-            self._begin(self.queue.pop(0))
+        if not scope.cancel_called:
+            self._begin_next()
 
     async def _run(self) -> RunId | None:
         """The live run of the turn under way."""

@@ -1,8 +1,8 @@
 """What a crash left behind, taken up by a server when it starts.
 
 Guarantees: runs go on as at the start of any command (`oxios.recover`), and sessions whose turn was cut
-off within RECENT_S go on with it, the run of that turn with it and not beside it. A turn whose run was
-resumed RESUMES_MAX times waits for a person.
+off within RECENT_S go on with it, the run of that turn with it and not beside it; messages that wait are begun with
+after it. A turn whose run was resumed RESUMES_MAX times waits for a person, and so does what waits behind it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ async def carry_on(kernel: Kernel, talks: Conversations, args: argparse.Namespac
     """Begin all of it; it ends in `tasks`. Raises: JournalDown."""
     taken: list[RunId] = []
     for session in await cut_off(kernel):
+        if session.turn is not None and session.turn.status == "paused":
+            talks.of(session)  # Open, so that who looks sees what waits.
+            continue
         run = await _run_of(kernel, session)
         if run and (await kernel.runs.state(run)).resumes >= RESUMES_MAX:
             _log.warning("turn_left", session=session.id, why="it was interrupted again and again")
@@ -55,7 +58,7 @@ async def _run_of(kernel: Kernel, session: Session) -> RunId:
 
 
 async def cut_off(kernel: Kernel) -> list[Session]:
-    """Sessions with an open turn, of those that changed lately."""
+    """Sessions with an open turn or messages that wait, of those that changed lately."""
     since_us = kernel.clock.now_us() - RECENT_S * _MICRO
     rows = await kernel.journal.rows(
         "sessions", {"status": "active"}, order="updated_us", descending=True, limit=SESSIONS_LOOKED_AT
@@ -70,10 +73,11 @@ async def _open_turn(kernel: Kernel, row: dict[str, Scalar]) -> Session | None:
     try:
         said = await read_stream(kernel.journal, session, words.MESSAGE)
         newest = next((each.payload for each in reversed(said) if (each.payload or {}).get("as") != "steer"), None)
-        if newest is None or newest["as"] == "reply":
+        ended = newest is None or newest["as"] == "reply"
+        if ended and not await read_stream(kernel.journal, session, words.QUEUED):
             return None
         found = await SessionBook(kernel.journal, Principal(str(row["owner"]))).read(session)
     except OxiosError as error:
         _log.warning("session_left", session=session, why=error.explain())
         return None
-    return found if found.turn is not None and found.turn.status == "open" else None
+    return found if found.waiting or (found.turn is not None and found.turn.status == "open") else None

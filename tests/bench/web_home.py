@@ -23,7 +23,7 @@ from ouroboros.sessionbook import Making, create
 from tests.cycle_world import TRIVIAL, told
 from tests.web.talk_world import TalkWorld, open_talks
 from tests.world import MODEL, OWNER
-from webui.conversations import Said
+from webui.queued import Said
 
 GOAL: Final = "Write the notes of this week into a.txt, list the folder, and read back what stands there now. " * 2
 SCRIPT: Final[Sequence[Turn]] = (

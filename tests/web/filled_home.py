@@ -19,7 +19,7 @@ from ouroboros.sessionbook import Making, create
 from tests.cycle_world import TRIVIAL, told
 from tests.web.browser import Site
 from tests.world import MODEL, OWNER
-from webui.conversations import Said
+from webui.queued import Said
 
 WAIT_S: Final = 20
 Say = Callable[[str], str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,21 +147,8 @@ async def test_of_edits_that_name_the_same_version_one_is_made(tmp_path: Path) -
             ("/api/settings", "PATCH", lambda one: {"changes": {"run.turns_max": str(one + 10)}}),
         ]
         for path, method, body in edits:
-            match, got = {"If-Match": (await client.get(path)).headers["etag"]}, list[int]()
-
-            async def send(
-                one: int,
-                path: str = path,
-                method: str = method,
-                body: Callable[[int], dict[str, Any]] = body,
-                match: dict[str, str] = match,
-                got: list[int] = got,
-            ) -> None:
-                got.append((await client.request(method, path, json=body(one), headers=match)).status_code)
-
-            async with anyio.create_task_group() as at_once:
-                for one in range(4):
-                    at_once.start_soon(send, one)
+            match = {"If-Match": (await client.get(path)).headers["etag"]}
+            got = await _at_once([client.request(method, path, json=body(one), headers=match) for one in range(4)])
             assert sorted(got) == [200, 412, 412, 412], path
 
 
@@ -293,6 +280,19 @@ async def test_every_refusal_has_the_requests_id_and_is_a_problem_document(tmp_p
         answer = await client.post("/v1/chat/completions", json={"model": "nobody", "messages": []})
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == "messages"
+
+
+async def _at_once(requests: Sequence[Awaitable[httpx.Response]]) -> list[int]:
+    """Their statuses."""
+    got: list[int] = []
+
+    async def send(request: Awaitable[httpx.Response]) -> None:
+        got.append((await request).status_code)
+
+    async with anyio.create_task_group() as tasks:
+        for request in requests:
+            tasks.start_soon(send, request)
+    return got
 
 
 async def _run(api: Api, client: httpx.AsyncClient) -> Any:

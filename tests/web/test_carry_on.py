@@ -17,7 +17,8 @@ from ouroboros.session import Session
 from oxios.server import carry_on
 from tests.cycle_world import TRIVIAL, told
 from tests.web.talk_world import open_talks
-from webui.conversations import Conversations, Said
+from webui.conversations import Conversations
+from webui.queued import Said
 
 pytestmark = pytest.mark.anyio
 WAIT_S = 20

@@ -7,12 +7,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kernel.errors import Conflict, NotFound
+from kernel.errors import Conflict, Invalid, NotFound
 from kernel.ids import RunId
+from kernel.runtime.attached import attachment_of
 from kernel.testing.provider import Turn, call, say
+from ouroboros.sessiondesk import SessionDesk
 from tests.cycle_world import TRIVIAL, told
 from tests.web.talk_world import TalkWorld, open_talks
-from webui.conversations import QUEUED_MAX, Said
+from webui.queued import QUEUED_MAX, Said
 
 pytestmark = pytest.mark.anyio
 
@@ -67,11 +69,84 @@ async def test_queued_messages_wait_their_turn_and_can_be_taken_back(tmp_path: P
         run = await _asking(world)
         for text in ("second", "never"):
             assert await talk.say(Said(text), queue=True) == "queued"
-        assert talk.unqueue(1).text == "never"
+        assert (await talk.unqueue(1)).text == "never"
         world.asker.answer(run, "go")
         await talk.wait()  # the first turn: the second begins as it ends
         await talk.wait()
         assert [turn.reply for turn in talk.session.turns] == ["one", "two"]
+
+
+async def test_what_waits_is_begun_with_after_a_restart(tmp_path: Path) -> None:
+    """With the file that came with it, and not what was taken back; its key is known."""
+    async with open_talks(tmp_path, [Turn(hang=True)]) as world:
+        talk = await world.talk()
+        await talk.say(Said("first"))
+        name = talk.uploads.keep(attachment_of("notes.txt", b"remember the milk"))
+        assert await talk.say(Said("second", key="k2"), queue=True, attach=[name]) == "queued"
+        for text in ("never", "third"):
+            await talk.say(Said(text), queue=True)
+        await talk.unqueue(1)
+        session = talk.session.id
+    script = [told(TRIVIAL), say("one"), told(TRIVIAL), say("two"), told(TRIVIAL), say("three")]
+    async with open_talks(tmp_path, script) as again:
+        talk = await again.talks.open(session)
+        assert [said.text for said in talk.queue] == ["second", "third"]
+        assert await talk.say(Said("second", key="k2")) == "known"
+        assert talk.resume()
+        for _ in range(3):
+            await talk.wait()
+        assert [(turn.message, turn.reply) for turn in talk.session.turns[1:]] == [
+            ("second", "two"),
+            ("third", "three"),
+        ]
+        assert [one.name for one in talk.session.turns[1].attached] == ["notes.txt"]
+        assert not (await again.talks.open(session)).session.waiting
+
+
+async def test_who_was_told_may_rely_on_the_record(tmp_path: Path) -> None:
+    """A message stands in its session when its sender hears that it began a turn."""
+    async with open_talks(tmp_path, [Turn(hang=True)]) as world:
+        talk = await world.talk()
+        assert await talk.say(Said("do it")) == "begun"
+        assert [entry.kind for entry in await world.kernel.journal.read(stream=talk.session.id)][1] == "session.message"
+        await talk.stop()
+
+
+async def test_what_cannot_be_taken_is_refused_to_its_sender(tmp_path: Path) -> None:
+    """Nothing, too much, a file that is not there, a session that was deleted; key and files are free again."""
+    async with open_talks(tmp_path, [told(TRIVIAL), say("done")]) as world:
+        talk = await world.talk()
+        name = talk.uploads.keep(attachment_of("a.txt", b"one"))
+        for text in ("", " \n", "x" * 20_000):
+            with pytest.raises(Invalid):
+                await talk.say(Said(text, key="k"), attach=[name])
+        with pytest.raises(NotFound):
+            await talk.say(Said("do it", key="k"), attach=[name, "none"])
+        desk = SessionDesk(world.kernel, talk.session.owner)
+        await desk.delete(talk.session)
+        with pytest.raises(NotFound):
+            await talk.say(Said("do it", key="k"), attach=[name])
+        await desk.restore(talk.session)
+        for became in ("begun", "known"):  # The files went along; sent again, nobody asks for them.
+            assert await talk.say(Said("do it", key="k"), attach=[name]) == became
+        await talk.wait()
+        assert [one.name for one in talk.session.turns[0].attached] == ["a.txt"]
+
+
+async def test_a_turn_that_is_said_anew_is_said_once(tmp_path: Path) -> None:
+    """By the key of what is said instead, while its turn is under way and afterwards."""
+    script = [told(TRIVIAL), say("one"), told(TRIVIAL), call("ask_user", question="?"), say("two")]
+    async with open_talks(tmp_path, script) as world:
+        talk = await world.talk()
+        await talk.say(Said("first"))
+        await talk.wait()
+        assert await talk.edit(1, Said("anew", key="k")) == "begun"
+        run = await _asking(world)
+        assert await talk.edit(1, Said("anew", key="k")) == "known"
+        world.asker.answer(run, "go")
+        await talk.wait()
+        assert [turn.reply for turn in talk.session.turns] == ["two"]
+        assert await talk.edit(1, Said("anew", key="k")) == "known"
 
 
 async def test_the_queue_is_bounded(tmp_path: Path) -> None:

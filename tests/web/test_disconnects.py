@@ -22,7 +22,7 @@ from ouroboros.sessionbook import Making, create
 from tests.cycle_world import TRIVIAL, told
 from tests.web.browser import Site, open_site
 from tests.world import MODEL, OWNER
-from webui.conversations import Said
+from webui.queued import Said
 
 pytestmark = pytest.mark.anyio
 DISCONNECTS: Final = 1_000

@@ -15,8 +15,8 @@ from ouroboros.sessiondesk import SessionDesk
 from tests.cycle_world import SUBSTANTIAL, TRIVIAL, told
 from tests.web.talk_world import TalkWorld, open_talks
 from tests.world import OWNER
-from webui.conversations import Said
 from webui.items import CallItem, ChangeItem, DraftItem, Item, MessageItem, PhaseItem, StepItem, VerdictItem
+from webui.queued import Said
 from webui.record import of_run, of_session
 from webui.transcript import Transcript, of_streams
 

@@ -18,7 +18,8 @@ from ouroboros.sessionglance import Glance
 from tests.cycle_world import TRIVIAL, told
 from tests.unit.engine_world import HandClock
 from tests.web.talk_world import TalkWorld, open_talks
-from webui.conversations import Conversation, Said
+from webui.conversations import Conversation
+from webui.queued import Said
 from webui.underway import KEPT_CHARS_MAX, RUNS_MAX, Underway
 from webui.writing import WITHIN_S, Writing
 

@@ -10,12 +10,13 @@ from pydantic import Field
 from kernel.ids import RunId
 from kernel.journal.projection import Scalar
 from ouroboros import session as words
+from ouroboros.cycle import check_message
 from ouroboros.sessionbook import SessionBook
 from ouroboros.sessiondesk import SessionDesk
 from webui.beginning import Beginning, begin_session
-from webui.conversations import Said
 from webui.desk import Desk
 from webui.pages.chat.acts import talk_of
+from webui.queued import Said
 from webui.record import told
 from webui.rest.etags import require_match
 from webui.rest.operation import Answer, operation
@@ -65,6 +66,8 @@ async def sessions_list(desk: Desk, query: SessionQuery) -> Page[SessionRow]:
 async def sessions_create(desk: Desk, body: SessionIn) -> Answer[Made]:
     """A new session; with a text, its first turn has begun."""
     wanted = Beginning(body.name, body.model, body.persona, body.approve, body.workspace)
+    if body.text.strip():
+        check_message(body.text)  # before a session is made for it
     session = await begin_session(desk, wanted)
     if body.text.strip():
         await desk.house.conversations.of(session).say(Said(body.text))

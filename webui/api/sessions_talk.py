@@ -8,10 +8,10 @@ from pydantic import Field
 
 from kernel.runtime.attached import attachment_of
 from webui import runs_view
-from webui.conversations import Said
 from webui.desk import Desk
 from webui.pages.chat.acts import talk_of
 from webui.pages.chat.drafted import changed
+from webui.queued import Said
 from webui.rest.operation import operation
 from webui.rest.sessions import AnswerBody, Became, DraftIn, ResayIn, SayIn, SessionOut, session_out
 from webui.rest.shapes import Asked, Id, Message, Shape
@@ -34,15 +34,15 @@ class Kept(Shape):
 async def sessions_say(desk: Desk, session: Id, body: SayIn) -> Became:
     """Say something: it begins a turn, answers a question, steers the agent at work, or waits."""
     talk = await talk_of(desk, session)
-    said = Said(body.text, key=body.key, attached=talk.uploaded(body.attach))
-    return Became.model_validate({"became": await talk.say(said, queue=body.queue)})
+    became = await talk.say(Said(body.text, key=body.key), queue=body.queue, attach=body.attach)
+    return Became.model_validate({"became": became})
 
 
 @operation("POST", "/api/sessions/{session}/edit", "sessions_resay", scope="run", status=202)
 async def sessions_resay(desk: Desk, session: Id, body: ResayIn) -> Became:
     """Say a turn anew; it and what came after it leave the conversation, not the record."""
-    await (await talk_of(desk, session)).edit(body.turn, Said(body.text, key=body.key))
-    return Became(became="begun")
+    talk = await talk_of(desk, session)
+    return Became.model_validate({"became": await talk.edit(body.turn, Said(body.text, key=body.key))})
 
 
 @operation("POST", "/api/sessions/{session}/stop", "sessions_stop", scope="run")
@@ -81,7 +81,7 @@ async def sessions_answer(desk: Desk, session: Id, body: AnswerBody) -> Message:
 @operation("DELETE", "/api/sessions/{session}/queue/{number}", "sessions_unqueue", scope="run")
 async def sessions_unqueue(desk: Desk, session: Id, number: Annotated[int, Field(ge=0, le=100)]) -> Message:
     """Take back a message that waits; they are numbered from 0. The answer is its text."""
-    return Message(message=(await talk_of(desk, session)).unqueue(number).text)
+    return Message(message=(await (await talk_of(desk, session)).unqueue(number)).text)
 
 
 @operation(
@@ -95,7 +95,7 @@ async def sessions_unqueue(desk: Desk, session: Id, number: Annotated[int, Field
 async def sessions_attach(desk: Desk, session: Id, query: FileQuery, content: bytes) -> Kept:
     """Keep a file for the next message: its bytes are the body."""
     attachment = attachment_of(query.name, content)
-    name = (await talk_of(desk, session)).upload(attachment)
+    name = (await talk_of(desk, session)).uploads.keep(attachment)
     return Kept(id=name, name=attachment.name, size_bytes=len(attachment.data))
 
 

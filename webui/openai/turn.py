@@ -21,10 +21,10 @@ from kernel.log import get_logger
 from ouroboros.assess import Clarify, numbered
 from ouroboros.session import Session, Turn
 from webui.conversations import Conversation
-from webui.conversations import Said as Message
 from webui.desk import Desk
 from webui.openai.asking import Wanted
 from webui.openai.telling import Piece, Telling
+from webui.queued import Said as Message
 from webui.stream import Asked, Follower, Lagged, everything
 
 _END: Final = Asked(RunId(""))

@@ -18,9 +18,10 @@ from kernel.runtime.attached import attachment_of
 from ouroboros.session import Session
 from ouroboros.sessiondesk import SessionDesk
 from webui.beginning import require_worker
-from webui.conversations import Conversation, Said
+from webui.conversations import Conversation
 from webui.desk import Desk
 from webui.forms import Form, redirected
+from webui.queued import Said
 
 Upload = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.MULTI_PART)]
 
@@ -94,8 +95,7 @@ async def edit(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, s
     said = Said(data.get("text", ""), key=data.get("key", "")[:64])
     if not said.text.strip() or not turn.isdigit():
         raise Invalid("what is to be said anew is missing", remedy="give the turn's number and a text")
-    await (await talk_of(desk, session_id)).edit(int(turn), said)
-    return {"became": "begun"}
+    return {"became": await (await talk_of(desk, session_id)).edit(int(turn), said)}
 
 
 @post("/chat/{session_id:str}/attach", include_in_schema=False, status_code=201)
@@ -105,7 +105,7 @@ async def attach(desk: Desk, session_id: FromPath[str], data: Upload) -> dict[st
     if not isinstance(file, UploadFile):
         raise Invalid("no file was sent", remedy="send it as the part `file`")
     attachment = attachment_of(file.filename or "file", await file.read())
-    name = (await talk_of(desk, session_id)).upload(attachment)
+    name = (await talk_of(desk, session_id)).uploads.keep(attachment)
     return {"id": name, "name": attachment.name, "bytes": len(attachment.data)}
 
 

@@ -13,15 +13,14 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from kernel.engine.report import configured
-from kernel.errors import Invalid
 from kernel.persona import load_personas
 from kernel.terms import asked_terms
+from ouroboros.cycle import check_message
 from ouroboros.sessionbook import SessionBook
 from ouroboros.sessiondesk import APPROVALS
 from ouroboros.sessionglance import Glance, glance_of
 from webui import sse
 from webui.beginning import Beginning, begin_session
-from webui.conversations import Said
 from webui.desk import Desk
 from webui.drawing import Drawing
 from webui.forms import Form, Part, redirected
@@ -30,6 +29,7 @@ from webui.pages.chat import acts
 from webui.pages.chat.acts import talk_of
 from webui.pages.chat.details import details_of
 from webui.pages.chat.drafted import draft_of
+from webui.queued import Said
 from webui.record import Loaded, of_session
 from webui.rooms import TURNS_SHOWN, title_from
 from webui.view import page, part
@@ -57,6 +57,8 @@ async def begin(desk: Desk, data: Form) -> Response[str]:
         approve=data.get("approve", ""),
         workspace=data.get("workspace", ""),
     )
+    if data.get("text", "").strip():
+        check_message(data["text"])  # before a session is made for it
     session = await begin_session(desk, wanted)
     if data.get("text", "").strip():
         await desk.house.conversations.of(session).say(Said(data["text"], key=data.get("key", "")))
@@ -123,18 +125,17 @@ async def events(
 async def say(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """A message: begins a turn, answers, steers the agent at work, or waits (`queue`)."""
     talk = await talk_of(desk, session_id)
-    files = talk.uploaded(data.get("attach", "").split(","))
-    said = Said(data.get("text", ""), key=data.get("key", "")[:64], attached=files)
-    if not said.text.strip():
-        raise Invalid("the message is empty", remedy="write something")
-    return {"became": await talk.say(said, queue=data.get("queue") == "1")}
+    said = Said(data.get("text", ""), key=data.get("key", "")[:64])
+    attach = [name for name in data.get("attach", "").split(",") if name]
+    return {"became": await talk.say(said, queue=data.get("queue") == "1", attach=attach)}
 
 
 @post("/chat/{session_id:str}/unqueue", include_in_schema=False, status_code=200)
 async def unqueue(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """Take a waiting message back into the composer."""
     number = data.get("number", "")
-    return {"text": (await talk_of(desk, session_id)).unqueue(int(number) if number.isdigit() else -1).text}
+    talk = await talk_of(desk, session_id)
+    return {"text": (await talk.unqueue(int(number) if number.isdigit() else -1)).text}
 
 
 @post("/chat/{session_id:str}/stop", include_in_schema=False, status_code=204)
