@@ -6,6 +6,9 @@ PYTHON := $(shell for p in $(PYTHONS); do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 endif
 
+# As pip does for what it copies: else each start compiles the checkout where PYTHONDONTWRITEBYTECODE is set.
+COMPILE := .venv/bin/python -m compileall -qq kernel ouroboros oxios webui || true
+
 .PHONY: run test setup dev python fmt bench surface readme clean
 .NOTPARALLEL:
 
@@ -19,9 +22,11 @@ test: dev
 
 setup: python
 	@$(PYTHON) scripts/setup.py
+	@$(COMPILE)
 
 dev: python
 	@$(PYTHON) scripts/setup.py --dev
+	@$(COMPILE)
 
 fmt: dev
 	@.venv/bin/python scripts/fmt.py

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HEAVY = {
     "aiohttp", "alembic", "casbin", "jsonschema_rs", "prometheus_client", "psycopg", "rich", "sqlalchemy", "sqlmodel",
@@ -36,3 +40,16 @@ def test_opening_a_kernel_imports_nothing_heavy() -> None:
 def test_an_import_is_seen() -> None:
     """The question can be answered with yes."""
     assert _imported("import rich", HEAVY) == {"rich"}
+
+
+@pytest.mark.parametrize("target", ["setup", "dev"])
+def test_setting_up_compiles_the_checkout(target: str) -> None:
+    """What make sets up starts from bytecode, as what pip installs does, even where Python is told to write none."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = {"kernel", "ouroboros", "oxios", "webui"}
+    assert packages == set(project["tool"]["importlinter"]["root_packages"])
+    told = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    compiled = [line.split() for line in told.splitlines() if "compileall" in line]
+    assert [packages & set(words) for words in compiled] == [packages]
