@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import cast
 
 from kernel.errors import Invalid, OxiosError
+from oxios.collector import process_of_ours
 from oxios.commands import CommandModule, discover, find
 from oxios.exits import MEANINGS, Exit, exit_of
 from oxios.frame import Parser, add_globals, overrides_of, split_globals
@@ -23,8 +24,14 @@ from oxios.seat import current
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
+    """Run one command line, by default this process's own; returns the exit code."""
+    if argv is not None:
+        return _code_of(argv)
+    with process_of_ours():
+        return _code_of(sys.argv[1:])
+
+
+def _code_of(arguments: list[str]) -> int:
     verbose = bool({"-v", "--verbose"}.intersection(arguments))
     try:
         code = _run(arguments)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import NotFound
 from kernel.ids import Digest, Principal, user
+from oxios import collector
 from oxios.frame import colour_wanted, resolved_for, settings_for
 from oxios.login import login_name
 from oxios.seat import current, original
@@ -63,6 +64,7 @@ def run_kernel(args: argparse.Namespace, body: Callable[[Kernel], Awaitable[int]
             more_projectors=PROJECTORS,
             reload_settings=lambda: resolved_for(args),
         ) as kernel:
+            collector.started()
             return await body(kernel)
 
     with ended_in_order() as loop_runs:

@@ -27,7 +27,7 @@ from kernel.log import get_logger
 from kernel.observe.logging import configure_logging
 from kernel.settings.load import Resolved, resolve
 from ouroboros.projection import PROJECTORS
-from oxios import __version__, wire
+from oxios import __version__, collector, wire
 from oxios.exits import Exit
 from oxios.frame import overrides_of
 from oxios.server import address, notify
@@ -138,6 +138,7 @@ class _Process:
                 tasks.start_soon(http.run_until_ended)
                 await carry_on(kernel, house.conversations, self._args, tasks)
                 await http.up.wait()
+                collector.started()
                 self._ready(self._url, f"{self._url}{house.doors.issue_link()}")
                 notify.tell("READY=1")
                 await self._stopping.wait()
