@@ -1,7 +1,7 @@
 """What `oxios doctor` looks at: each check tries the thing itself, and says what to do about it.
 
-Guarantees: checks change nothing but the pid in a free lock file (only `mend` does: modes, and a
-missing home); a check that cannot be made is a failure that says so, never left out.
+Guarantees: checks change nothing but the pid in a free lock file (only `mend` does: modes, a missing
+home, and tables that an earlier release made); a check that cannot be made is a failure that says so, never left out.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kernel.journal.keys import PRIVATE, load_public
 from kernel.journal.lock import instance_lock
 from kernel.journal.opening import JournalFiles
 from kernel.journal.verify import verify
+from kernel.ports.store import StoreOutdated
 
 if TYPE_CHECKING:
     from kernel.settings import Settings
@@ -109,7 +110,10 @@ def _is_open(place: Path) -> bool:
 
 
 def mend(settings: Settings) -> list[str]:
-    """Make the home, and close what is open to others; returns what was done."""
+    """Make the home, close what is open to others, bring older tables up to date; returns what was done.
+
+    Raises: InstanceLocked, where another Oxios uses such tables; JournalDown, where that fails.
+    """
     done: list[str] = []
     if not settings.home.exists():
         settings.home.mkdir(parents=True, mode=0o700)
@@ -118,7 +122,23 @@ def mend(settings: Settings) -> list[str]:
         if _is_open(place) and not place.is_symlink():
             place.chmod(stat.S_IMODE(place.stat().st_mode) & ~_OPEN)
             done.append(f"closed {place} to others")
+    if _outdated(settings):
+        with instance_lock(settings.home):
+            make_store(settings).prepare()
+        done.append("brought the journal's tables up to date")
     return done
+
+
+def _outdated(settings: Settings) -> bool:
+    if not JournalFiles(settings.home).head.exists():
+        return False
+    try:
+        make_store(settings).reader().close()
+    except StoreOutdated:
+        return True
+    except (OxiosError, ImportError):
+        return False  # The check of the journal says what it is.
+    return False
 
 
 def disk(settings: Settings) -> Check:

@@ -65,6 +65,10 @@ class StoreAbsent(JournalDown):
     """There is no journal in the database."""
 
 
+class StoreOutdated(JournalDown):
+    """An earlier release made the tables; `Store.prepare` brings them up to date."""
+
+
 class RowChange(Protocol):
     """An upsert: insert `key | values`, or change `values` of the row that has `key`."""
 

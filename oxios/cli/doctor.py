@@ -23,7 +23,11 @@ _STYLES: Final[dict[Status, Style]] = {"ok": "good", "warn": "warn", "fail": "ba
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Check what Oxios stands on. Exit code 0 where nothing failed, 1 where something did."
-    parser.add_argument("--fix", action="store_true", help="make a missing home, and close its files to other users")
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="make a missing home, close it to other users, update an older journal's tables",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 

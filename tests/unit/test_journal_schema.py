@@ -18,8 +18,11 @@ from sqlalchemy.pool import NullPool
 from kernel.adapters.store import migrate, revision
 from kernel.adapters.store.sqlite import SqliteStore
 from kernel.adapters.store.tables import METADATA
-from kernel.errors import JournalDown
+from kernel.errors import InstanceLocked, JournalDown
+from kernel.journal.lock import instance_lock
 from kernel.ports.store import PROJECTIONS
+from kernel.settings.tree import Settings
+from oxios import checkup
 from tests.journal_world import audit, database, fill, sqlite_store
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -93,11 +96,24 @@ def test_a_journal_of_an_earlier_release_is_migrated_when_it_is_opened(tmp_path:
     _earlier(home)
     with pytest.raises(JournalDown, match="0001") as refused:
         sqlite_store(home).reader()
-    assert "migrates" in refused.value.remedy
+    assert "oxios doctor --fix" in refused.value.remedy
     fill(home, 3)
     assert _shape(database(home))["revision"] == [(revision.REVISION,)]
     report = audit(home)
     assert (report.findings, report.size) == ([], 6 + 2)
+
+
+def test_the_fix_of_doctor_brings_older_tables_up_to_date(tmp_path: Path) -> None:
+    """What commands that only read ask for: it changes the tables alone, and not while another Oxios has the home."""
+    settings = Settings(tmp_path / "home")
+    fill(settings.home, 6)
+    _earlier(settings.home)
+    assert "--fix" in checkup.journal(settings).remedy
+    with instance_lock(settings.home), pytest.raises(InstanceLocked):
+        checkup.mend(settings)
+    assert checkup.mend(settings) == ["brought the journal's tables up to date"]
+    assert (checkup.journal(settings).status, audit(settings.home).size) == ("ok", 6)
+    assert checkup.mend(settings) == []
 
 
 def test_a_migration_that_breaks_off_leaves_the_tables_as_they_were(tmp_path: Path) -> None:

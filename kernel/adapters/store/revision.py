@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kernel.errors import JournalDown
-from kernel.ports.store import StoreAbsent
+from kernel.ports.store import StoreAbsent, StoreOutdated
 
 REVISION: Final = "0005"
 """The head of `migrations/versions`; a test compares the two."""
@@ -17,8 +17,10 @@ def require(found: str | None, address: str) -> None:
     """Raises: JournalDown, unless `found` is this program's revision."""
     if found is None:
         raise StoreAbsent(f"there is no journal in {address}", remedy="start Oxios once, or check `oxios config get`")
-    if found != REVISION:
-        raise JournalDown(
-            f"the journal in {address} has tables of revision {found}; this program speaks {REVISION}",
-            remedy="start this version of Oxios once (it migrates older tables), or use the newer version",
+    what = f"the journal in {address} has tables of revision {found}; this program speaks {REVISION}"
+    if found < REVISION:
+        raise StoreOutdated(
+            what, remedy="bring them up to date: oxios doctor --fix (`oxios serve` and the next run do so too)"
         )
+    if found > REVISION:
+        raise JournalDown(what, remedy="use the version of Oxios that wrote them, or a newer one")
