@@ -35,6 +35,8 @@ from oxios.server.asker import HouseAsker
 from oxios.server.carry_on import carry_on
 from oxios.server.host import Host
 from oxios.server.http import HttpServer
+from oxios.server.logfile import keep_short
+from oxios.server.protocol import widen
 from oxios.server.record import Record, recorded, serving
 from oxios.server.streams import routed
 from oxios.session import operator
@@ -67,6 +69,7 @@ def serve(args: argparse.Namespace, main: Main, ready: Ready) -> int:
             remedy="use it, or stop it: oxios stop",
         )
     bound = address.bind(settings.server.host, settings.server.port)
+    widen()
     try:
         with routed():
             return anyio.run(_Process(args, settings, bound, main, ready).run)
@@ -136,6 +139,7 @@ class _Process:
             with recorded(kernel.settings.home, record):
                 tasks.start_soon(_within, taking, host, listening)
                 tasks.start_soon(http.run_until_ended)
+                tasks.start_soon(keep_short, kernel.settings.home, kernel.clock)
                 await carry_on(kernel, house.conversations, self._args, tasks)
                 await http.up.wait()
                 collector.started()
