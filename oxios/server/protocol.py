@@ -31,6 +31,18 @@ _LATE: Final = b"408 Request Timeout"
 _LARGE: Final = b"431 Request Header Fields Too Large"
 
 
+WANTED: Final = 16_384
+"""Descriptors: for all connections, and for a thousand commands of agents at once."""
+
+
+def widen() -> None:
+    """Take as many descriptors as are wanted and the system allows: many systems give a process 1,024 to begin with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def room() -> int:
     """How many connections may be open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

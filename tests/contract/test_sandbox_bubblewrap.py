@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -297,6 +298,20 @@ async def test_without_bubblewrap_nothing_runs(tmp_path: Path) -> None:
 
 def list_names(place: Path) -> list[str]:
     return sorted(entry.name for entry in place.iterdir())
+
+
+async def test_a_machine_without_descriptors_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is refused with what to look at, and nothing of it stays open."""
+
+    def none_left(name: str) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    before = list_names(Path("/proc/self/fd"))
+    monkeypatch.setattr(os, "memfd_create", none_left)
+    with pytest.raises(SandboxDown, match="Too many open files") as refused:
+        await said(tmp_path, "true", BubblewrapSandbox())
+    assert "open files" in refused.value.remedy
+    assert len(list_names(Path("/proc/self/fd"))) == len(before)
 
 
 _DIES_EARLY = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from oxios.server.protocol import WANTED
 from tests.e2e.place import TIMEOUT_S, Place
 from tests.e2e.serving import serving, status
 
@@ -46,6 +48,18 @@ def test_a_server_says_where_it_is_and_leaves_nothing_behind(place: Place) -> No
     assert not _left(place)
     assert status(place) == {"running": False, "home": str(place.home), "locked_by": None}
     assert place.oxios("audit", "verify").returncode == 0
+
+
+def test_a_server_takes_the_descriptors_that_it_may_have(place: Place) -> None:
+    """Begun with few, as a service is: for a hundred commands at once they would not do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        with serving(place) as server:
+            found = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found == (WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard), hard)
 
 
 def test_health_says_nothing_and_ready_says_what_is_there(place: Place) -> None:

@@ -31,6 +31,7 @@ from subprocess import DEVNULL, PIPE, STDOUT
 from typing import Final
 
 import anyio
+from anyio.abc import Process
 
 from kernel.adapters.sandbox import confine, covers, seccomp
 from kernel.adapters.sandbox.lifeline import Lifeline
@@ -146,21 +147,11 @@ class BubblewrapSandbox:
         tree: _Started,
         on_output: Callable[[bytes], None] | None,
     ) -> tuple[Watched, bool]:
-        fixed = _descriptors(command, self._hidden, pipes)
-        inherited = tuple(pipes.theirs)
-        stdin = _memory(command.stdin, pipes) if command.stdin else DEVNULL
-        pipes.lifeline = Lifeline.open()
+        try:
+            process = await self._open(bwrap, command, pipes)
+        except OSError as error:
+            raise _no_room(error) from error
         watch = Watch(command, tree, self._clock, on_output)
-        process = await anyio.open_process(
-            pipes.lifeline.gated([bwrap, *fixed, "--", *command.argv]),
-            stdin=stdin,
-            stdout=PIPE,
-            stderr=STDOUT,
-            env={},
-            cwd="/",
-            start_new_session=True,
-            pass_fds=(*inherited, pipes.lifeline.gate),
-        )
         tree.outer = process.pid
         pipes.close_theirs()
         try:
@@ -174,6 +165,23 @@ class BubblewrapSandbox:
         with contextlib.suppress(BlockingIOError):
             status += os.read(pipes.status, _STATUS_BYTES)
         return watched, _field(status, "exit-code") is not None
+
+    async def _open(self, bwrap: str, command: Command, pipes: _Pipes) -> Process:
+        """bwrap, held back until it is guarded. Raises: OSError (no more descriptors, processes or memory)."""
+        fixed = _descriptors(command, self._hidden, pipes)
+        inherited = tuple(pipes.theirs)
+        stdin = _memory(command.stdin, pipes) if command.stdin else DEVNULL
+        pipes.lifeline = Lifeline.open()
+        return await anyio.open_process(
+            pipes.lifeline.gated([bwrap, *fixed, "--", *command.argv]),
+            stdin=stdin,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env={},
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(*inherited, pipes.lifeline.gate),
+        )
 
     async def _set_up(self, command: Command, pipes: _Pipes, tree: _Started) -> bytes:
         """Guard it, let bwrap begin, limit process 1 while it waits, and let that go on."""
@@ -195,10 +203,15 @@ class BubblewrapSandbox:
                 f"bubblewrap did not start within {_SETUP_S:.0f} s", remedy="look at the machine's load"
             ) from error
         except OSError as error:
-            raise SandboxDown(
-                f"a sandbox cannot be set up: {error.strerror}", remedy="look at the machine's processes and memory"
-            ) from error
+            raise _no_room(error) from error
         return status
+
+
+def _no_room(error: OSError) -> SandboxDown:
+    return SandboxDown(
+        f"a sandbox cannot be set up: {error.strerror}",
+        remedy="look at the machine's processes, memory and open files (ulimit -n)",
+    )
 
 
 def _descriptors(command: Command, hidden: tuple[str, ...], pipes: _Pipes) -> list[str]:
