@@ -9,6 +9,8 @@ Source: CommonMark 0.31; nh3 (ammonia).
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -17,6 +19,8 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 SOURCE_CHARS_MAX: Final = 200_000
+KEPT_CHARS_MAX: Final = 4_000_000
+"""Of texts and what was drawn of them, kept between requests."""
 _TAGS: Final = {
     *("p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
@@ -55,9 +59,25 @@ def _frame(plain: Markup) -> Markup:
     return Markup(html)  # noqa: S704 -- the sanitiser leaves no `<` of the source's own
 
 
-@lru_cache(maxsize=512)
-def _html(source: str) -> Markup:
-    return _render(source)
+class Drawn:
+    """What was drawn last, for as many characters as `chars_max`: one text may be short or long. Of one thread."""
+
+    def __init__(self, draw: Callable[[str], Markup], chars_max: int) -> None:
+        self._draw = draw
+        self._chars_max = chars_max
+        self._kept: OrderedDict[str, Markup] = OrderedDict()
+        self.chars = 0
+
+    def __call__(self, source: str) -> Markup:
+        html = self._kept.pop(source, None)
+        if html is None:
+            html = self._draw(source)
+            self.chars += len(source) + len(html)
+        self._kept[source] = html
+        while self.chars > self._chars_max:
+            oldest, drawn = self._kept.popitem(last=False)
+            self.chars -= len(oldest) + len(drawn)
+        return html
 
 
 def _render(source: str) -> Markup:
@@ -73,6 +93,9 @@ def _render(source: str) -> Markup:
             strip_comments=True,
         )
     )
+
+
+_html: Final = Drawn(_render, KEPT_CHARS_MAX)
 
 
 @lru_cache(maxsize=1)

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 
-from webui.markdown import SOURCE_CHARS_MAX, framed, to_html
+from webui.markdown import SOURCE_CHARS_MAX, Drawn, framed, to_html
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -95,3 +96,19 @@ def test_code_and_tables_have_a_frame() -> None:
     html = framed("```\n<pre>x</pre>\n```\n\n| a |\n|---|\n| 1 |\n\n<table>")
     assert html.count("<pre ") == html.count("data-copy-of") == html.count("<table>") == 1
     assert "&lt;pre&gt;x&lt;/pre&gt;" in html
+
+
+def test_what_is_kept_of_drawn_texts_is_bounded_in_characters() -> None:
+    """However many texts there are, and however long: the oldest go, and one in use is not drawn again."""
+    drawn: list[str] = []
+
+    def draw(source: str) -> Markup:
+        drawn.append(source)
+        return Markup(source)
+
+    kept = Drawn(draw, 100)
+    for source in ("a" * 20, "b" * 20, "a" * 20, "c" * 20, "a" * 20, "b" * 20):
+        assert kept(source) == source
+    assert [source[0] for source in drawn] == ["a", "b", "c", "b"]
+    assert kept("d" * 60) == "d" * 60
+    assert kept.chars <= 100
