@@ -43,6 +43,7 @@ from ouroboros.verdict import Verdict
 _ENDED: Final = frozenset({"finished", "failed", "cancelled"})
 _UNBOUNDED: Final = Bounds(generations_max=1_000_000, score_min=2.0)
 _ROUNDS_MAX: Final = 1_000_000
+_LEFT_OUT: Final = SeedSpec(goal="-").model_dump(mode="json", exclude={"goal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class _Replay:
             inputs = await node.prep()
             written = await node.post(inputs, await node.exec(inputs))
             if phase != "evolve" or result:
-                _same(_without_identity(written), _without_identity(result))
+                _same(_specified(written), _specified(result))
 
     def _node(self, phase: str, turn: Turn, result: Mapping[str, Any]) -> Node[Any, Any]:
         model = _RecordedModel(self._replies, not self._asked.startswith("embedded/"))
@@ -209,11 +210,12 @@ def _decided(turn: Turn, result: Mapping[str, Any]) -> SeedSpec | None:
     return SeedSpec.model_validate({name: result["seed"][name] for name in SeedSpec.model_fields})
 
 
-def _without_identity(result: JsonObject | Mapping[str, Any]) -> Mapping[str, Any]:
+def _specified(result: JsonObject | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a Seed what was specified. A field that there was not when it was written is as one that is left out."""
     if "seed" not in result:
         return result
     seed = cast("Mapping[str, Any]", result["seed"])
-    return {**result, "seed": {name: value for name, value in seed.items() if name != "id"}}
+    return {**result, "seed": {**_LEFT_OUT, **{name: value for name, value in seed.items() if name != "id"}}}
 
 
 def _same(expected: object, found: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,36 @@ async def test_a_fork_and_a_rewound_session_are_replayed(tmp_path: Path) -> None
             assert (replayed.divergence, replayed.state) == (None, session)
 
 
+def _rewrite(place: Path, kind: str, what: Mapping[str, Any], change: Callable[[Any], Mapping[str, Any]]) -> None:
+    """Alter the first entry of a kind whose payload holds `what`."""
+    with closing(sqlite3.connect(database(place / "home"))) as connection, connection:
+        rows = connection.execute("SELECT seq, payload FROM entries WHERE kind = ? ORDER BY seq", (kind,)).fetchall()
+        said = [(seq, json.loads(payload)) for seq, payload in rows]
+        seq, payload = next(one for one in said if what.items() <= one[1].items())
+        changed = json.dumps(change(payload)).encode()
+        connection.execute("UPDATE entries SET payload = ? WHERE seq = ?", (changed, seq))
+
+
+async def test_a_session_of_an_earlier_release_is_replayed(tmp_path: Path) -> None:
+    """Whose Seeds lack a field that came later; one that says something else diverges all the same."""
+
+    def earlier(payload: Any) -> Mapping[str, Any]:
+        del payload["result"]["seed"]["attachments"]
+        return payload
+
+    def altered(payload: Any) -> Mapping[str, Any]:
+        payload["result"]["seed"]["attachments"] = ["a.txt"]
+        return payload
+
+    async with open_cycle(tmp_path, [told(TRIVIAL), say("Nothing to do.")]) as world:
+        await world.cycle.run("and now?")
+        name = world.session.id
+    for change, same in ((earlier, True), (altered, False)):
+        _rewrite(tmp_path, "phase.finished", {"phase": "assess"}, change)
+        async with open_cycle(tmp_path, session=name) as world:
+            assert ((await _replayed(world)).divergence is None) == same
+
+
 @pytest.mark.parametrize(
     ("kind", "what", "change"),
     [
@@ -98,12 +128,7 @@ async def test_an_altered_record_diverges(
     async with open_cycle(tmp_path, _script(), person=_Editor()) as world:
         await _talk(world)
         name = world.session.id
-    with closing(sqlite3.connect(database(tmp_path / "home"))) as connection, connection:
-        rows = connection.execute("SELECT seq, payload FROM entries WHERE kind = ? ORDER BY seq", (kind,)).fetchall()
-        said = [(seq, json.loads(payload)) for seq, payload in rows]
-        seq, payload = next(one for one in said if what.items() <= one[1].items())
-        changed = json.dumps({**payload, **change}).encode()
-        connection.execute("UPDATE entries SET payload = ? WHERE seq = ?", (changed, seq))
+    _rewrite(tmp_path, kind, what, lambda payload: {**payload, **change})
     async with open_cycle(tmp_path, session=name) as world:
         divergence = (await _replayed(world)).divergence
         assert divergence is not None
