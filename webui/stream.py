@@ -242,7 +242,8 @@ class Hub:
         for entry in entries:
             if entry.kind in {"run.started", "session.created"} and entry.payload is not None:
                 self._owners.setdefault(entry.stream, Principal(str(entry.payload["owner"])))
-                self._accounts[entry.stream] = str(entry.payload.get("account", ""))
+                if account := str(entry.payload.get("account", "")):
+                    self._accounts[entry.stream] = account
             if entry.kind.startswith("capability."):
                 self.rights += 1
             self.underway.settle(entry)

@@ -311,6 +311,7 @@ class Supervisor:
             self.approvals.close_run(run)
             if process.state.status in TERMINAL:
                 self.capabilities.drop(agent(run))
+                self.accounts.launched.discard(run)
 
     def _model(self, env: ExecEnv) -> str:
         return env.model or self.settings.model.default

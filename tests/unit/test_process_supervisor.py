@@ -29,6 +29,22 @@ async def test_a_run_works_in_its_workspace_and_finishes(tmp_path: Path) -> None
         assert (world.workspace / "a.txt").read_text() == "x"
 
 
+async def test_a_kernel_that_runs_for_months_keeps_nothing_of_runs_that_ended(tmp_path: Path) -> None:
+    """Neither of one that finished, nor of one that was cancelled; of one that may go on, what it takes for that."""
+    async with open_world(tmp_path, [say("done"), _SLEEP, _SLEEP]) as world:
+        supervisor = world.kernel.supervisor
+        await world.run()
+        stopped = await world.start()
+        await until(world.workspace / "begun")
+        await supervisor.cancel(stopped, by=OWNER)
+        assert (supervisor.live, supervisor.accounts.launched) == ({}, set())
+        (world.workspace / "begun").unlink()
+        left = await world.start()
+        await until(world.workspace / "begun")
+        await supervisor.interrupt(left)
+        assert (supervisor.live, supervisor.accounts.launched) == ({}, {left})
+
+
 async def test_a_refusal_names_layer_reason_and_remedy_and_the_run_goes_on(tmp_path: Path) -> None:
     """The model reads the refusal as a tool result; the journal has it."""
     (tmp_path / "secret").write_text("s")
