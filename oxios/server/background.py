@@ -23,7 +23,7 @@ _LINES: Final = 12
 
 
 def start(args: argparse.Namespace) -> int:
-    """Raises: Unavailable, where the log cannot be written."""
+    """Raises: Unavailable, where the log cannot be written, or the server ended and could not say why."""
     home = home_of_command(args)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -49,7 +49,13 @@ def start(args: argparse.Namespace) -> int:
         line = told.readline()  # Ends when it answers, or when it has ended.
     if not line:
         code = process.wait()
-        for said in log_path(home).read_text(encoding="utf-8", errors="replace")[before:].splitlines()[-_LINES:]:
+        lines = log_path(home).read_bytes()[before:].decode(errors="replace").splitlines()
+        if not lines:
+            raise Unavailable(
+                f"the server ended with exit code {code}, and its log {log_path(home)} does not say why",
+                remedy="a full disk keeps it from saying so: see `oxios doctor`, or what `oxios serve` says here",
+            )
+        for said in lines[-_LINES:]:
             say(said)
         return code or Exit.FAILED
     ready = json.loads(line)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from oxios.__main__ import main
+from oxios.exits import Exit
+
 _PROGRAM = """
 import os, sys
 from pathlib import Path
@@ -43,3 +46,15 @@ def test_a_log_that_grew_too_large_is_turned_over_under_the_running_server(
     aside = log.with_name("server.log.1")
     assert (done.returncode, log.read_text()) == (int(old is not None), new), done.stderr
     assert (aside.read_text() if aside.exists() else None) == old
+
+
+def test_a_server_that_could_not_say_why_it_ended_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where its log is on a full disk: the command does not fail without a word."""
+    monkeypatch.setenv("OXIOS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert main(["serve", "--background"]) == Exit.UNAVAILABLE
+    told = capsys.readouterr().err
+    assert "exit code 1" in told
+    assert "oxios doctor" in told
