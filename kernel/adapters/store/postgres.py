@@ -50,7 +50,7 @@ class PostgresStore:
     def prepare(self) -> None:
         with POSTGRES.failures("open the journal"), closing(self._connect()) as connection:
             found = _revision(connection)
-        if found != revision.REVISION:
+        if revision.outdated(found, self.address):
             from kernel.adapters.store.migrate import migrate  # noqa: PLC0415 -- costs 0.3 s, rarely needed
 
             migrate(self._url.replace("://", "+psycopg://", 1), self.address)

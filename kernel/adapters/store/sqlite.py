@@ -72,7 +72,7 @@ class SqliteStore:
                 # `executescript` would commit first; the file is one transaction by itself.
                 connection.executescript(resources.files("kernel.adapters.store").joinpath("schema.sql").read_text())
                 found = _revision(connection)
-        if found != revision.REVISION:
+        if revision.outdated(found, self.address):
             from kernel.adapters.store.migrate import migrate  # noqa: PLC0415 -- costs 0.3 s, rarely needed
 
             migrate(f"sqlite:///{self._path}", self.address)
