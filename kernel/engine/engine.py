@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from kernel.clock import Clock
 from kernel.engine.catalog import Catalog, ModelFacts
 from kernel.engine.health import BreakerReport, CooldownReport, Health
 from kernel.engine.keys import KeyRing
-from kernel.engine.lanes import Lane, LaneLimits
+from kernel.engine.lanes import Lane, LaneLimits, Slot
 from kernel.engine.plan import Bounds, Plan, Try
 from kernel.engine.retry import Backoff
 from kernel.engine.routes import Phase, candidates
@@ -94,19 +93,15 @@ class Engine:
     def catalog(self) -> Catalog:
         return self._wiring.catalog
 
-    @asynccontextmanager
-    async def asking(
-        self, model: str, phase: Phase = "turn", *, persona: str = "", fallbacks: Sequence[str] = ()
-    ) -> AsyncGenerator[Attempts]:
-        """The attempts of one request. Inside, nothing it may use is closed or replaced."""
+    def asking(self, model: str, phase: Phase = "turn", *, persona: str = "", fallbacks: Sequence[str] = ()) -> Asking:
+        """The attempts of one request, inside a block: there nothing it may use is closed or replaced."""
         wiring = self._wiring
-        wiring.plans += 1
         plan = self._plan(wiring, candidates(model, phase, wiring.settings.routing, persona, fallbacks))
-        try:
-            yield Attempts(plan, wiring.providers, wiring.lanes)
-        finally:
-            plan.close()
-            wiring.plans -= 1
+        return Asking(Attempts(plan, wiring.providers, wiring.lanes), wiring, self._asked)
+
+    async def _asked(self, wiring: _Wiring) -> None:
+        """A plan of this wiring is over. What the settings in force use is closed by no plan's end."""
+        if wiring is not self._wiring:
             await self._close_unused()
 
     def plan(self, model: str, phase: Phase = "turn", *, persona: str = "", fallbacks: Sequence[str] = ()) -> Plan:
@@ -230,12 +225,30 @@ class Attempts:
             raise no_model(step.model, self._providers)
         return found
 
-    def slot(self, step: Try, tokens: int) -> AbstractAsyncContextManager[None]:
+    def slot(self, step: Try, tokens: int) -> Slot:
         """A place in the provider's lane: taken before the permit, held until the reply is whole."""
         return self.lane(step).slot(tokens)
 
     def lane(self, step: Try) -> Lane:
         return self._lanes[step.provider]
+
+
+@dataclass(slots=True)
+class Asking:
+    """Around one request. No generator: it is on the way of every request, and costs five times as much."""
+
+    _attempts: Attempts
+    _wiring: _Wiring
+    _over: Callable[[_Wiring], Awaitable[None]]
+
+    async def __aenter__(self) -> Attempts:
+        self._wiring.plans += 1
+        return self._attempts
+
+    async def __aexit__(self, *_raised: object) -> None:
+        self._attempts.plan.close()
+        self._wiring.plans -= 1
+        await self._over(self._wiring)
 
 
 def no_model(model: str, providers: Mapping[str, Provider]) -> NotFound:

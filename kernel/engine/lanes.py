@@ -8,8 +8,6 @@ bucket and is then let through: refusing it would be for ever.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,19 +79,24 @@ class Lane:
     def waiting(self) -> int:
         return self._places.statistics().tasks_waiting + self._turn.statistics().tasks_waiting
 
-    @asynccontextmanager
-    async def slot(self, tokens: int) -> AsyncGenerator[None]:
-        """A place for one request of about this many tokens; waits for it."""
-        token = object()
+    def slot(self, tokens: int) -> Slot:
+        """A place for one request of about this many tokens, inside a block; waits for it."""
+        return Slot(self, tokens)
+
+    async def take(self, borrower: object, tokens: int) -> None:
+        """For `Slot` alone, as `leave` is."""
         try:
-            self._places.acquire_on_behalf_of_nowait(token)
+            self._places.acquire_on_behalf_of_nowait(borrower)
         except anyio.WouldBlock:
-            await self._places.acquire_on_behalf_of(token)
+            await self._places.acquire_on_behalf_of(borrower)
         try:
             await self._afford(tokens)
-            yield
-        finally:
-            self._places.release_on_behalf_of(token)
+        except BaseException:
+            self.leave(borrower)
+            raise
+
+    def leave(self, borrower: object) -> None:
+        self._places.release_on_behalf_of(borrower)
 
     async def _afford(self, tokens: int) -> None:
         requests, volume = self._buckets
@@ -110,3 +113,19 @@ class Lane:
             for bucket, amount in wants:
                 if bucket is not None:
                     bucket.take(amount, now_s)
+
+
+class Slot:
+    """A place in a lane. No generator: one costs more than all else that a lane without limits does."""
+
+    __slots__ = ("_lane", "_tokens")
+
+    def __init__(self, lane: Lane, tokens: int) -> None:
+        self._lane = lane
+        self._tokens = tokens
+
+    async def __aenter__(self) -> None:
+        await self._lane.take(self, self._tokens)
+
+    async def __aexit__(self, *_raised: object) -> None:
+        self._lane.leave(self)

@@ -95,6 +95,7 @@ class GiveUp:
         return ProviderDown(self.reason, remedy=self.remedy, retry_after_s=self.retry_after_s)
 
 
+_ANSWERED: Final = GiveUp("the model has answered", "", resumable=False)
 Step: TypeAlias = Try | Wait | Compact | GiveUp
 
 
@@ -180,7 +181,7 @@ class Plan:
         """The model answered; the plan is over."""
         self._report(step)
         self.health.succeeded(step.model, step.key)
-        self._end = GiveUp("the model has answered", "", resumable=False)
+        self._end = _ANSWERED
 
     def failed(self, step: Try, error: BaseException, now_s: float, *, visible: bool = False) -> Failure:
         """What the failure was; `visible` says that something of the reply was already shown."""

@@ -75,7 +75,8 @@ class Exchange:
         self._asked = asked
         self._request = request
         self._session = session
-        self._ends_at = anyio.current_time() + request.deadline_s
+        self._now = asyncio.get_running_loop().time  # anyio's own looks for its loop each time.
+        self._ends_at = self._now() + request.deadline_s
         self._response: aiohttp.ClientResponse | None = None
         self._watch: _Watch | None = None
         self._faults = faults
@@ -96,7 +97,7 @@ class Exchange:
             data = _one_after_another(body)
         limit_s = self._limit(self._waits.first_byte_s)
         try:
-            with anyio.CancelScope(deadline=anyio.current_time() + limit_s) as scope:
+            with anyio.CancelScope(deadline=self._now() + limit_s) as scope:
                 self._response = await self._session.post(
                     self._asked.url, data=data, headers=more, allow_redirects=False, proxy=self._proxy
                 )
@@ -213,10 +214,10 @@ class Exchange:
             response.close()  # The reply is whole; only the connection is lost.
 
     def _limit(self, wait_s: float) -> float:
-        return max(0.0, min(wait_s, self._ends_at - anyio.current_time()))
+        return max(0.0, min(wait_s, self._ends_at - self._now()))
 
     def _late(self, said: str) -> TimedOut | DeadlinePassed:
-        if anyio.current_time() >= self._ends_at:
+        if self._now() >= self._ends_at:
             return DeadlinePassed(
                 f"{self._asked.provider} did not finish within {self._request.deadline_s:g} s",
                 remedy="allow the model more time, or ask it for less",
