@@ -12,6 +12,7 @@ Source: RFC-0003.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, cast
 
 from kernel.capability.holdings import Holdings
@@ -40,6 +41,7 @@ DELETED: Final = "capability.deleted"
 USED: Final = "capability.used"
 
 
+@lru_cache(1024)  # Each run is granted the same few patterns.
 def recordable(resource: Resource) -> Resource:
     """The pattern that a capability on `resource` holds.
 

@@ -29,7 +29,7 @@ class Rights(IntFlag):
 
     def letters(self) -> str:
         """`rwxd` in that order, `-` for none: `Rights.parse` reads it back."""
-        return "".join(letter for letter, right in _LETTERS.items() if self & right) or "-"
+        return _SPELT[self]
 
     @classmethod
     def parse(cls, text: str) -> Rights:
@@ -47,3 +47,4 @@ class Rights(IntFlag):
 
 _MASKS = tuple(Rights(value) for value in range(Rights.ALL + 1))
 _LETTERS = {"r": Rights.READ, "w": Rights.WRITE, "x": Rights.EXECUTE, "d": Rights.DELEGATE}
+_SPELT = tuple("".join(letter for letter, right in _LETTERS.items() if mask & right) or "-" for mask in _MASKS)
