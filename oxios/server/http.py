@@ -39,6 +39,7 @@ class HttpServer(uvicorn.Server):
             lifespan="on",
             log_config=None,
             access_log=False,
+            log_level="error",  # What strangers send that is no HTTP is no news; it is answered 400.
             proxy_headers=False,
             server_header=False,
             backlog=BACKLOG,
@@ -46,7 +47,8 @@ class HttpServer(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1_000)  # each connection has it too
+        unread_ms = round(UNREAD_S * 1_000)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)  # each connection has it too
         self._bound = bound
         self.up = anyio.Event()
         self.ended = anyio.Event()

@@ -4,7 +4,7 @@ Guarantees: a connection that is open and asks for nothing is let go after HEAD_
 is not whole by then, or grows beyond HEAD_BYTES_MAX, and one whose body comes slower than BODY_BYTES_MIN in each
 BODY_S, while somebody waits for it. At most `room()` connections are open, so that descriptors are left for the
 journal and for agents; one more is closed at once.
-Does not bound how long an answer is read: streams of events do that themselves.
+Does not bound how long an answer is read: `http` does, and streams of events do it themselves.
 
 Source: RFC 9110, 15.5.9 (408); RFC 6585, 5 (431).
 """

@@ -40,6 +40,8 @@ class Api:
     workspace: Path
     url: str = URL
     tokens: list[str] = field(default_factory=list[str])
+    server: HttpServer | None = None
+    """Where it is served over real HTTP."""
 
     @property
     def kernel(self) -> Kernel:
@@ -96,7 +98,7 @@ async def serve_api(
     with socket.create_server(("127.0.0.1", 0)) as bound:
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         async with open_api(root, script, settings=settings, url=url) as api, anyio.create_task_group() as tasks:
-            server = HttpServer(api.app, bound)
+            server = api.server = HttpServer(api.app, bound)
             tasks.start_soon(server.run_until_ended)
             await server.up.wait()
             try:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from anyio.abc import SocketStream
 
-from oxios.server import protocol
+from oxios.server import http, protocol
+from oxios.server.http import HttpServer
 from tests.web.api_world import Api, serve_api
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +45,26 @@ async def answered(stream: SocketStream) -> bytes:
 def head(api: Api, path: str = "/sign-in", method: str = "POST", *more: str) -> bytes:
     lines = (f"{method} {path} HTTP/1.1", f"Host: {api.url.removeprefix('http://')}", *more)
     return "\r\n".join(lines).encode() + b"\r\n"
+
+
+def narrow(api: Api) -> socket.socket:
+    """A connection that has room for little that was not read."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    made.settimeout(WAIT_S)
+    made.connect(("127.0.0.1", int(api.url.rpartition(":")[2])))
+    return made
+
+
+def whole_of(connection: socket.socket) -> bytes:
+    """All that comes, in small parts, until the other end closes."""
+    seen = b""
+    try:
+        while part := connection.recv(2_048):
+            seen += part
+    except ConnectionError:
+        pass
+    return seen
 
 
 async def test_a_head_that_is_not_whole_in_time_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +99,25 @@ async def test_a_body_that_hardly_comes_is_given_up_and_a_slow_one_is_taken(
                 while await stream.receive():
                     continue
             assert listened.cancelled_caught
+
+
+async def test_an_answer_that_nobody_takes_is_given_up_and_a_slow_reader_gets_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server lets go of who takes nothing; who takes a little now and then has it to the end."""
+    monkeypatch.setattr(http, "UNREAD_S", 0.5)
+    async with serve_api(tmp_path) as api:
+        asked = head(api, "/api/schema/openapi.json", "GET", f"Authorization: Bearer {await api.token()}")
+        server = cast("HttpServer", api.server)
+        with narrow(api) as deaf, narrow(api) as slow:
+            deaf.sendall(asked + b"\r\n")
+            slow.sendall(asked + b"Connection: close\r\n\r\n")
+            read = await anyio.to_thread.run_sync(whole_of, slow)
+            assert read.endswith(b"}")
+            with anyio.fail_after(WAIT_S - 1):  # Sooner than any other bound would let it go.
+                while server.server_state.connections:  # noqa: ASYNC110 -- by nobody told
+                    await anyio.sleep(0.01)
+            assert len(whole_of(deaf)) < len(read)
 
 
 async def test_a_head_without_end_is_refused(tmp_path: Path) -> None:
