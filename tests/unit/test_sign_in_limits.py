@@ -130,3 +130,23 @@ def test_the_default_port_need_not_be_said() -> None:
     same = {"host": "oxios.example", "origin": "https://oxios.example"}
     assert origins.refusal("POST", same) == ""
     assert origins.refusal("POST", {**same, "origin": "http://oxios.example:81"})
+
+
+def test_the_address_that_was_reached_is_ours_and_no_name_is() -> None:
+    """A number cannot be let point elsewhere; on this machine its other names come along, on its port."""
+    origins = Origins.of("http://box:4200", ())
+    for reached, host, ours in (
+        (("192.0.2.7", 4200), "192.0.2.7:4200", True),
+        (("::ffff:192.0.2.7", 4200), "192.0.2.7:4200", True),
+        (("192.0.2.7", 4200), "192.0.2.8:4200", False),
+        (("192.0.2.7", 4200), "192.0.2.7:80", False),
+        (("192.0.2.7", 4200), "localhost:4200", False),
+        (("127.0.0.1", 4200), "localhost:4200", True),
+        (("::1", 4200), "[::1]:4200", True),
+        (("127.0.0.1", 4200), "evil.example:4200", False),
+        (("evil.example", 4200), "evil.example:4200", False),
+        (("evil.example", None), "evil.example", False),
+        (None, "localhost:4200", False),
+        (None, "box:4200", True),
+    ):
+        assert origins.ours(host, reached) is ours, (reached, host)

@@ -91,7 +91,7 @@ def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
 
 def _require_ours(doors: Doors, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
     headers = connection.headers
-    if len(headers.getall("host", [])) != 1 or not doors.origins.ours(headers["host"]):
+    if len(headers.getall("host", [])) != 1 or not doors.origins.ours(headers["host"], connection.scope["server"]):
         raise ClientException(
             status_code=421, detail="this server is not known by that name; `server.allowed_hosts` can name it"
         )

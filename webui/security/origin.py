@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -39,10 +40,18 @@ class Origins:
         hosts |= {found for each in allowed if (found := split(each, None)) is not None}
         return cls(parts.scheme, frozenset(hosts))
 
-    def ours(self, host: str) -> bool:
-        """Whether a `Host` header names us."""
+    def ours(self, host: str, reached: tuple[str, int | None] | None = None) -> bool:
+        """Whether a `Host` header names us.
+
+        `reached` is the address and port that the request came to: a number is no name, which a foreign site could let
+        point here. Where that is this machine's own, so are its other names.
+        """
         found = split(host, _PORTS.get(self.scheme, 80))
-        return found is not None and (found in self.hosts or (found[0], None) in self.hosts)
+        if found is None:
+            return False
+        if reached is not None and found[1] == reached[1] and found[0] in _names_of(reached[0]):
+            return True
+        return found in self.hosts or (found[0], None) in self.hosts
 
     def refusal(self, method: str, headers: Mapping[str, str]) -> str:
         """Why a request is not from one of our pages; empty where it may be. `ours` was asked before."""
@@ -70,6 +79,15 @@ def split(host: str, port: int | None) -> tuple[str, int | None] | None:
     if not named or parts.username is not None or parts.path or parts.query or parts.fragment:
         return None
     return named.rstrip(".").lower(), found
+
+
+def _names_of(address: str) -> tuple[str, ...]:
+    """What an address is called that nobody else could be; nothing, where it is a name itself."""
+    try:
+        number = ip_address(address.removeprefix("::ffff:"))
+    except ValueError:
+        return ()
+    return (str(number), *_LOOPBACK) if number.is_loopback else (str(number),)
 
 
 def _opens_page(method: str, headers: Mapping[str, str]) -> bool:
