@@ -57,7 +57,7 @@ def make_app(house: House) -> Litestar:
         before_send=[security_headers(secure=house.options.secure_cookies)],
         request_class=HTMXRequest,
         request_max_body_size=BODY_BYTES_MAX,
-        state=State({"house": house, "once": Once(house.kernel.clock), "threads": Threads()}),
+        state=State({"house": house, "once": Once(house.kernel.clock), "threads": Threads(house.kernel.journal)}),
         openapi_config=None,  # `webui.api.schema` serves the document; its pages would load from elsewhere
         logging_config=None,
     )

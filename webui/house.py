@@ -46,6 +46,7 @@ class House:
     readiness: Readiness
     figures: Figures
     samples: Samples
+    opened_us: int
 
     def workspace(self, user: User) -> Path:
         """Where a user's agents work: the place that the user holds. Raises: NotFound, for one who has none."""
@@ -93,6 +94,7 @@ async def open_house(kernel: Kernel, asker: WebAsker, options: WebOptions | None
             readiness=readiness,
             figures=figures,
             samples=samples,
+            opened_us=kernel.clock.now_us(),
         )
         end_metrics()
         doors.close()

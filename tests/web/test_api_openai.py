@@ -7,10 +7,12 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import anyio
 import pytest
+from yarl import URL
 
 from kernel.errors import ProviderDown
 from kernel.testing.provider import Turn, call, calls, say
@@ -36,6 +38,64 @@ async def test_models_are_personas_and_the_settings_models(tmp_path: Path) -> No
     assert "writer" in names
     assert MODEL in names
     assert {one["object"] for one in listed["data"]} == {"model"}
+
+
+async def test_a_model_is_found_by_its_id(tmp_path: Path) -> None:
+    """Each that is listed, its slashes as they are or encoded, the same each time; what is not listed is not found."""
+    async with serve_api(tmp_path) as api, _client(await api.token(), api) as client:
+        async with client.get("/v1/models") as answer:
+            listed = (await answer.json())["data"]
+        for one in listed:
+            for path in (one["id"], quote(one["id"], safe="")):
+                async with client.get(URL(f"/v1/models/{path}", encoded=True)) as answer:
+                    assert await answer.json() == one
+        for other in ("nobody", "oxios/none/such", "oxios/"):
+            async with client.get(f"/v1/models/{other}") as answer:
+                assert answer.status == 404
+                assert (await answer.json())["error"]["type"] == "not_found_error"
+
+
+async def test_what_a_client_only_offers_is_no_hindrance(tmp_path: Path) -> None:
+    """Tools that may be called, and what tunes a sampling, are named as unused; calls of before are quoted."""
+    tool = {"type": "function", "function": {"name": "weather"}}
+    past = [
+        {"role": "user", "content": "how warm is it?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "weather"}}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "21 degrees"},
+        {"role": "assistant", "content": "It is warm."},
+    ]
+    offers: list[tuple[dict[str, Any], list[str]]] = [
+        ({"tools": [tool], "tool_choice": "auto", "temperature": 0.5}, ["temperature", "tools"]),
+        ({"tools": [], "tool_choice": "none", "modalities": ["text"], "logprobs": False}, []),
+    ]
+    script = [told(TRIVIAL), say("done")] * len(offers)
+    async with serve_api(tmp_path, script) as api, _client(await api.token(), api) as client:
+        for offer, unused in offers:
+            body = {"model": MODEL, "messages": [*past, USER], **offer}
+            async with client.post("/v1/chat/completions", json=body) as answer:
+                assert answer.status == 200, await answer.text()
+                assert (await answer.json())["oxios"]["unused"] == unused
+        shown = "".join(message.text for message in api.provider.requests[-1].messages)
+        assert "weather" in shown
+        assert "21 degrees" in shown
+
+
+async def test_a_conversation_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """By what was said in it, as before; another user's same words are none of it."""
+    async with serve_api(tmp_path, [told(TRIVIAL), say("one")]) as api, _client(await api.token(), api) as client:
+        first = await _complete(client, [USER])
+    past = [USER, {"role": "assistant", "content": "one"}, {"role": "user", "content": "go on"}]
+    async with serve_api(tmp_path, [told(TRIVIAL), say("two"), told(TRIVIAL), say("three")]) as api:
+        async with _client(await api.token(), api) as client:
+            again = await _complete(client, past)
+        assert (again["oxios"]["session"], again["oxios"]["turn"]) == (first["oxios"]["session"], 2)
+        async with await api.person("ada"), _client(await api.token("ada"), api) as client:
+            other = await _complete(client, past)
+        assert other["oxios"]["turn"] == 1
 
 
 async def test_a_completion_is_a_turn_of_a_session_and_goes_on_with_it(tmp_path: Path) -> None:
@@ -191,8 +251,8 @@ async def test_refusals_have_openais_form(tmp_path: Path) -> None:
         cases: list[tuple[dict[str, Any], int, str]] = [
             ({"model": "nobody"}, 404, "not_found_error"),
             ({"n": 2}, 400, "invalid_request_error"),
-            ({"tools": [{"type": "function", "function": {"name": "x"}}]}, 400, "invalid_request_error"),
-            ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "y"}]}, 400, "invalid_request_error"),
+            ({"tool_choice": {"type": "function", "function": {"name": "x"}}}, 400, "invalid_request_error"),
+            ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "y"}]}, 422, "invalid_request_error"),
             ({"messages": [{"role": "assistant", "content": "x"}]}, 422, "invalid_request_error"),
             (
                 {"messages": [{"role": "user", "content": [_image("https://example.org/x.png")]}]},
@@ -219,10 +279,10 @@ async def test_refusals_have_openais_form(tmp_path: Path) -> None:
 
 async def test_a_refusal_says_what_an_agent_cannot_mean_and_what_to_do(tmp_path: Path) -> None:
     """In words for a person, naming the field; a path that is not there names those that are."""
-    tool = {"type": "function", "function": {"name": "x"}}
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"tools": [tool]}, "tools of its own"),
-        ({"functions": [{"name": "x"}]}, "tools of its own"),
+        ({"function_call": {"name": "x"}}, "tools of its own"),
+        ({"web_search_options": {}}, "tools of its own"),
+        ({"audio": {"voice": "x", "format": "wav"}}, "answers in text"),
         ({"tool_choice": "required"}, "tools of its own"),
         ({"response_format": {"type": "json_object"}}, "answers in text"),
         ({"n": 2}, "one answer"),

@@ -12,13 +12,14 @@ from litestar.response.base import ASGIResponse
 from kernel.errors import OxiosError
 from webui import faults, sse
 from webui.desk import Desk
-from webui.openai.asking import offered, session_of, wanted_of
+from webui.openai.asking import chosen, offered, session_of, wanted_of
 from webui.openai.forms import (
     AnswerMessage,
     Behind,
     Choice,
     CompletionIn,
     CompletionOut,
+    ModelName,
     ModelOut,
     ModelsOut,
     Usage,
@@ -35,8 +36,18 @@ _HELLO = b": connected\n\n"
 @operation("GET", "/v1/models", "openai_models")
 async def openai_models(desk: Desk) -> ModelsOut:
     """Personas, and models as `oxios/PROVIDER/MODEL`."""
-    created = desk.kernel.clock.now_us() // _US
-    return ModelsOut(data=[ModelOut(id=name, created=created, owned_by="oxios") for name in offered(desk)])
+    return ModelsOut(data=[_model(desk, name) for name in offered(desk)])
+
+
+@operation("GET", "/v1/models/{model}", "openai_model", tail=True)
+async def openai_model(desk: Desk, model: ModelName) -> ModelOut:
+    """One of them; its slashes as they are, or encoded."""
+    chosen(desk, model)
+    return _model(desk, model)
+
+
+def _model(desk: Desk, name: str) -> ModelOut:
+    return ModelOut(id=name, created=desk.house.opened_us // _US, owned_by="oxios")
 
 
 @operation(
@@ -105,6 +116,7 @@ class _Told:
             turn=carried.turn.number,
             status=carried.turn.status,
             runs=carried.telling.runs,
+            unused=carried.wanted.unused,
         )
 
     def chunk(self, ident: str, choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -157,8 +169,8 @@ def _learn(carried: Carried, threads: Threads, *answers: str) -> None:
     """The turn goes on from its answer, in each form in which a client may have it."""
     asked = (*carried.wanted.before, ("user", carried.wanted.text))
     place = Place(carried.session.id, carried.turn.number)
-    for answer in dict.fromkeys(answers):
-        threads.learn(carried.desk.user.principal, (*asked, ("assistant", answer)), place)
+    pasts = [(*asked, ("assistant", answer)) for answer in dict.fromkeys(answers)]
+    threads.learn(carried.desk.user.principal, pasts, place)
 
 
-ROUTES = [openai_models, openai_complete]
+ROUTES = [openai_models, openai_model, openai_complete]

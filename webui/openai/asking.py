@@ -6,6 +6,7 @@ come as bytes in the request, nothing is fetched.
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ouroboros.session import Session
 from ouroboros.sessiondesk import SessionDesk
 from webui.beginning import Beginning, begin_session
 from webui.desk import Desk
-from webui.openai.forms import CompletionIn, ImagePart, Message, SystemMessage, TextPart, UserMessage
+from webui.openai.forms import AssistantMessage, CompletionIn, ImagePart, Message, SystemMessage, TextPart, UserMessage
 from webui.openai.threads import SYSTEM, Said, Threads
 
 OWN: Final = "oxios/"
@@ -37,6 +38,8 @@ class Wanted:
     before: tuple[Said, ...]
     model: str
     persona: str
+    unused: list[str]
+    """Fields of the request that have no effect."""
 
     @property
     def instructions(self) -> str:
@@ -74,7 +77,7 @@ def wanted_of(desk: Desk, asked: CompletionIn) -> Wanted:
         of_persona = load_personas(desk.kernel.settings.home)[persona].model if persona else ""
         engine = desk.kernel.supervisor.desk
         engine.admit(model or of_persona or engine.engine.settings.model.default, persona, attached)
-    return Wanted(text, attached, tuple(_said(one) for one in asked.messages[:end]), model, persona)
+    return Wanted(text, attached, tuple(_said(one) for one in asked.messages[:end]), model, persona, asked.unused)
 
 
 def chosen(desk: Desk, name: str) -> tuple[str, str]:
@@ -100,7 +103,7 @@ async def session_of(desk: Desk, threads: Threads, wanted: Wanted) -> tuple[Sess
 
     Raises: Invalid, NotFound, Conflict, JournalDown.
     """
-    place = threads.find(desk.user.principal, wanted.before) if wanted.goes_on else None
+    place = await threads.find(desk.user.principal, wanted.before) if wanted.goes_on else None
     acts = SessionDesk(desk.kernel, desk.user.principal)
     if place is not None:
         talk = desk.house.conversations.of(await desk.session(place.session))
@@ -121,7 +124,9 @@ async def session_of(desk: Desk, threads: Threads, wanted: Wanted) -> tuple[Sess
 
 def _said(message: Message) -> Said:
     role = SYSTEM if isinstance(message, SystemMessage) else message.role
-    return role, _text(message)
+    called = message.tool_calls if isinstance(message, AssistantMessage) else None
+    calls = [f"[called {json.dumps(one, ensure_ascii=False)}]" for one in called or ()]
+    return role, "\n".join(part for part in (_text(message), *calls) if part)
 
 
 def _text(message: Message) -> str:

@@ -1,7 +1,8 @@
 """OpenAI's forms, as far as an agent can mean them.
 
-Guarantees: what would change the answer and cannot be done here (other tools, several answers, forced formats)
-is refused, not ignored; what only tunes a sampling (temperature and its kind) is taken and has no effect.
+Guarantees: what would change the answer and cannot be done here (a call of the client's tools that is demanded, several
+answers, forced formats) is refused, not ignored; what only offers (tools that may be called) or tunes a sampling
+(temperature and its kind) is taken, has no effect, and is named in the answer (`oxios.unused`).
 A field that OpenAI does not have is refused.
 
 Source: OpenAI API reference, chat completions.
@@ -18,6 +19,8 @@ from webui.rest.shapes import Asked, Json, Shape
 
 MESSAGES_MAX = 2_000
 TEXT_CHARS_MAX = 1_000_000
+TOOLS_MAX = 512
+ModelName = Annotated[str, Field(min_length=1, max_length=200, examples=["oxios/embedded/planner"])]
 Text = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
 
 
@@ -48,10 +51,11 @@ def _only(why: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-_NO_TOOLS: Final = _only(
-    "an agent has tools of its own, and calls none of its client's; leave this out, and give it a persona or an MCP "
-    "server that has what it needs"
+_NO_CALLS: Final = _only(
+    "an agent has tools of its own, and calls none of its client's; leave this out or say auto, and give it a persona "
+    "or an MCP server that has what it needs"
 )
+_NO_LOGPROBS: Final = _only("an agent's answer has no probabilities; leave this out")
 _TEXT_ONLY: Final = _only("an agent answers in text; leave this out, and say in the message what form is wanted")
 
 Part: TypeAlias = Annotated[TextPart | ImagePart, Field(discriminator="type")]
@@ -79,11 +83,24 @@ class AssistantMessage(Asked):
     reasoning_content: Text | None = None
     annotations: tuple[Json, ...] | None = None
     audio: None = None
-    function_call: None = None
-    tool_calls: Annotated[tuple[Json, ...], Field(max_length=0)] | None = None
+    function_call: Json = None
+    tool_calls: Annotated[tuple[Json, ...], Field(max_length=TOOLS_MAX)] | None = Field(
+        default=None, description="Of another model: shown to the agent with the rest of the past."
+    )
 
 
-Message: TypeAlias = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
+class ToolMessage(Asked):
+    """What a tool of the client's told another model."""
+
+    role: Literal["tool", "function"]
+    content: Text | tuple[TextPart, ...] | None = None
+    tool_call_id: Annotated[str, Field(max_length=200)] | None = None
+    name: Annotated[str, Field(max_length=200)] | None = None
+
+
+Message: TypeAlias = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
 
 
 class StreamOptions(Asked):
@@ -112,19 +129,25 @@ class CompletionIn(Asked):
         }
     )
 
-    model: Annotated[str, Field(min_length=1, max_length=200)]
+    model: ModelName
     messages: tuple[Message, ...] = Field(min_length=1, max_length=MESSAGES_MAX)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Annotated[Literal[1] | None, _only("an agent gives one answer; ask again for another")] = None
-    tools: Annotated[Annotated[tuple[Json, ...], Field(max_length=0)] | None, _NO_TOOLS] = None
-    tool_choice: Annotated[Literal["none", "auto"] | None, _NO_TOOLS] = None
-    functions: Annotated[Annotated[tuple[Json, ...], Field(max_length=0)] | None, _NO_TOOLS] = None
-    function_call: Annotated[Literal["none", "auto"] | None, _NO_TOOLS] = None
+    tool_choice: Annotated[Literal["none", "auto"] | None, _NO_CALLS] = None
+    function_call: Annotated[Literal["none", "auto"] | None, _NO_CALLS] = None
     response_format: Annotated[TextFormat | None, _TEXT_ONLY] = None
-    logprobs: Annotated[Literal[False] | None, _only("an agent's answer has no probabilities; leave this out")] = None
-    modalities: Annotated[tuple[Literal["text"], ...] | None, _TEXT_ONLY] = None
-    # Taken, and without effect: an agent is many requests, each as its persona and settings have it.
+    logprobs: Annotated[Literal[False] | None, _NO_LOGPROBS] = None
+    top_logprobs: Annotated[Literal[0] | None, _NO_LOGPROBS] = None
+    modalities: Annotated[list[Literal["text"]] | None, _TEXT_ONLY] = None
+    audio: Annotated[None, _TEXT_ONLY] = None
+    web_search_options: Annotated[None, _only("an agent searches with tools of its own; leave this out")] = None
+    # Taken, and without effect: an agent is many requests, each as its persona and settings have it, and what its
+    # client could do for it is only offered.
+    tools: Annotated[tuple[Json, ...], Field(max_length=TOOLS_MAX)] | None = None
+    functions: Annotated[tuple[Json, ...], Field(max_length=TOOLS_MAX)] | None = None
+    prediction: Json = None
+    prompt_cache_retention: Annotated[str, Field(max_length=20)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
@@ -143,6 +166,19 @@ class CompletionIn(Asked):
     service_tier: Annotated[str, Field(max_length=20)] | None = None
     prompt_cache_key: Annotated[str, Field(max_length=512)] | None = None
     safety_identifier: Annotated[str, Field(max_length=512)] | None = None
+
+    @property
+    def unused(self) -> list[str]:
+        """Fields that say something, and have no effect."""
+        return sorted(name for name in self.model_fields_set - _USED if getattr(self, name))
+
+
+_USED: Final = frozenset(
+    {
+        *("model", "messages", "stream", "stream_options", "n"),
+        *("tool_choice", "function_call", "response_format", "modalities"),
+    }
+)
 
 
 class Usage(Shape):
@@ -174,6 +210,7 @@ class Behind(Shape):
     turn: int
     status: str
     runs: list[str]
+    unused: list[str] = Field(description="Fields of the request that had no effect.")
 
 
 class CompletionOut(Shape):

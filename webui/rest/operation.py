@@ -102,8 +102,12 @@ def operation(
     body_bytes_max: int | None = None,
     faults: tuple[int, ...] = (),
     headers: tuple[str, ...] = (),
+    tail: bool = False,
 ) -> Callable[[Function], HTTPRouteHandler]:
-    """`scope` is what a token needs, `read` for a GET unless it says otherwise; `once`: takes `Idempotency-Key`."""
+    """`scope` is what a token needs, `read` for a GET unless it says otherwise; `once`: takes `Idempotency-Key`.
+
+    `tail`: the parameter that the path ends in may hold slashes, bare or encoded.
+    """
 
     def declare(run: Function) -> HTTPRouteHandler:
         hints = get_type_hints(run, include_extras=True)
@@ -135,7 +139,7 @@ def operation(
         opt: dict[str, Any] = {"operation": found, "scope": found.scope}
         if body_bytes_max is not None:
             opt["body_bytes_max"] = body_bytes_max
-        route = path.replace("}", ":str}")
+        route = path.replace("}", ":path}" if tail else ":str}")
         return HTTPRouteHandler(route, http_method=cast("Any", method), status_code=status, opt=opt, name=name)(handle)
 
     return declare
@@ -173,7 +177,8 @@ def _faults(method: str, path: str, wants: frozenset[str]) -> set[int]:
 
 async def _handle(found: Operation, request: Request[Any, Any, State], desk: Desk) -> ASGIResponse:
     _ = desk.user  # Refuses strangers, should the guard ever let one by.
-    given: dict[str, Any] = _fitting(found.params, request.path_params, "path")
+    params = {name: str(value).removeprefix("/") for name, value in request.path_params.items()}
+    given: dict[str, Any] = _fitting(found.params, params, "path")
     query = _fields(request)
     if found.query is not None:
         given["query"] = _checked(found.query, query, "query")
@@ -273,7 +278,7 @@ def _checked(model: type[BaseModel], values: Mapping[str, str], where: str) -> B
 def _told_wrong(error: ValidationError, where: str) -> list[dict[str, str]]:
     return [
         {
-            "where": ".".join((where, *(str(part)[:64] for part in one["loc"]))),
+            "where": ".".join((where, *(str(part)[:64] for part in one["loc"] if "[" not in str(part)))),
             "problem": "there is no such field" if one["type"] == "extra_forbidden" else one["msg"],
         }
         for one in error.errors(include_url=False, include_context=False, include_input=False)[:20]
