@@ -7,6 +7,7 @@ asks too slowly is let go (`protocol`), and so is who takes nothing of an answer
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final, cast
@@ -39,7 +40,7 @@ class HttpServer(uvicorn.Server):
             lifespan="on",
             log_config=None,
             access_log=False,
-            log_level="error",  # What strangers send that is no HTTP is no news; it is answered 400.
+            log_level="error",  # What strangers send that is no HTTP is answered 400, and no news.
             proxy_headers=False,
             server_header=False,
             backlog=BACKLOG,
@@ -47,6 +48,7 @@ class HttpServer(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # A line for each write to who is gone, else.
         unread_ms = round(UNREAD_S * 1_000)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)  # each connection has it too
         self._bound = bound

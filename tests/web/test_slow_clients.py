@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -118,6 +119,16 @@ async def test_an_answer_that_nobody_takes_is_given_up_and_a_slow_reader_gets_it
                 while server.server_state.connections:  # noqa: ASYNC110 -- by nobody told
                     await anyio.sleep(0.01)
             assert len(whole_of(deaf)) < len(read)
+
+
+async def test_what_strangers_send_fills_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is no HTTP is answered 400, without a line; nor is there one for each write to who is gone."""
+    async with serve_api(tmp_path) as api:
+        for said in (b"\x16\x03\x01\x02\x00", b"HELLO\r\n\r\n"):
+            async with connected(api, said) as stream:
+                assert (await answered(stream)).startswith(b"HTTP/1.1 400 ")
+        logging.getLogger("asyncio").warning("socket.send() raised exception.")
+    assert not [record for record in caplog.records if record.name.startswith(("uvicorn", "asyncio"))]
 
 
 async def test_a_head_without_end_is_refused(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import anyio
 
@@ -81,8 +81,9 @@ class Threads:
             while not self._read:
                 entries = await self._journal.read(kind=TOLD, after=after, limit=_PAGE)
                 for entry in entries:
-                    for key in (entry.payload or {}).get("pasts", ()):
-                        self._keep(str(key), Place(entry.stream, int(entry.payload["turn"])))
+                    said = cast("Mapping[str, Any]", entry.payload or {})
+                    for key in said.get("pasts", ()):
+                        self._keep(key, Place(entry.stream, said["turn"]))
                 self._read = len(entries) < _PAGE
                 after = entries[-1].seq if entries else after
 
