@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from kernel.adapters.providers.embedded import next_reply
+from kernel.adapters.providers.planner.answer import next_reply
 from kernel.ports.provider import CRITERIA_HEADING, GOAL_HEADING, Message, ToolCall, ToolSpec
 from kernel.syscalls.table import discover
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.adapters.providers.embedded import MODEL, next_reply
+from kernel.adapters.providers.planner.answer import MODEL, next_reply
 from kernel.adapters.providers.planner.mask import mask
 from kernel.limits import PARALLEL_CALLS_MAX
 from kernel.ports.provider import CRITERIA_HEADING, CUT_MARK, KERNEL_NOTE, Message, ToolCall, ToolSpec
