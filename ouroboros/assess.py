@@ -145,7 +145,7 @@ async def _by_instructions(ask: Ask, model: Model) -> Assessment:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 _Clarity = Annotated[float, Field(ge=0, le=1)]

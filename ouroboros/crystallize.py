@@ -69,7 +69,7 @@ async def crystallize(ask: Ask, model: Model) -> Drafted:
 class _Said(BaseModel):
     """What the model answers."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     goal: Annotated[str, Field(min_length=1)]
     constraints: Annotated[tuple[str, ...], Field(max_length=ITEMS_MAX)] = ()

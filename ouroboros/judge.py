@@ -95,7 +95,7 @@ class Judge:
 
 
 class _SaidFinding(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     criterion: int
     met: bool | None
@@ -106,7 +106,7 @@ class _SaidFinding(BaseModel):
 class _Said(BaseModel):
     """What the model answers."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     findings: tuple[_SaidFinding, ...]
 

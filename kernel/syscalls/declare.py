@@ -67,9 +67,12 @@ _TIERS: dict[Effect, SafetyTier] = {
 
 
 class Args(BaseModel):
-    """Base of argument types: unknown names are refused, so a misspelt option is seen."""
+    """Base of argument types: unknown names are refused, so a misspelt option is seen.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The validator of a type is built when it is first used: a command uses few of sixty.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 A = TypeVar("A", bound=Args)

@@ -37,6 +37,19 @@ def test_opening_a_kernel_imports_nothing_heavy() -> None:
     assert not _imported("import kernel.boot", HEAVY)
 
 
+def test_providers_are_found_without_what_they_answer_with() -> None:
+    """A run with a model does not load the embedded planner, and no run another vendor's library unasked."""
+    find = "from kernel.adapters.providers.registry import kinds\nassert 'embedded' in kinds()"
+    assert not _imported(find, HEAVY | {"kernel.adapters.providers.planner.understand", "pydantic_ai"})
+
+
+def test_declaring_syscalls_builds_no_validators() -> None:
+    """Each argument type builds its own when it is first used."""
+    built = "[one.name for one in discover() if one.args.__pydantic_complete__]"
+    code = f"from kernel.syscalls.table import discover\nassert {built} == [], {built}"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_an_import_is_seen() -> None:
     """The question can be answered with yes."""
     assert _imported("import rich", HEAVY) == {"rich"}
