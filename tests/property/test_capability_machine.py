@@ -31,7 +31,8 @@ from kernel.capability.table import CapabilityTable
 from kernel.capability.token import Need
 from kernel.errors import AccessDenied, LimitExceeded, NotFound
 from kernel.ids import KERNEL, CapId, Principal
-from tests.unit.capability_world import HandClock, MemoryJournal
+from kernel.testing.clock import FakeClock
+from tests.unit.capability_world import MemoryJournal
 
 PEOPLE = [Principal("user:a"), Principal("agent:b"), Principal("agent:c")]
 TARGETS = [
@@ -75,7 +76,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.clock = HandClock(1000)
+        self.clock = FakeClock(1000)
         self.journal = MemoryJournal()
         self.table = CapabilityTable(self.journal, self.clock)
         self.model: dict[CapId, Known] = {}
@@ -101,7 +102,7 @@ class Machine(RuleBasedStateMachine):
         return self._mint(holder, resource, mask, lifetime)
 
     def _mint(self, holder: Principal, resource: Resource, mask: Rights, lifetime: int | None) -> CapId:
-        expires = None if lifetime is None else self.clock.now + lifetime
+        expires = None if lifetime is None else self.clock.time_us + lifetime
         cap = self.run(self.table.mint(holder, resource, mask, expires_us=expires, origin="test"))
         self.model[cap.id] = Known(holder, _covers(resource, mask), None, expires)
         return cap.id
@@ -112,7 +113,7 @@ class Machine(RuleBasedStateMachine):
     ) -> CapId | MultipleResults[CapId]:
         """Refused, or a child that covers no more than its parent covered."""
         resource, mask, lifetime = wish
-        expires = None if lifetime is None else self.clock.now + lifetime
+        expires = None if lifetime is None else self.clock.time_us + lifetime
         try:
             cap = self.run(self.table.derive(parent, to, resource, mask, by=by, expires_us=expires, origin="test"))
         except (AccessDenied, NotFound, LimitExceeded):
@@ -178,7 +179,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(step=st.integers(1, 3))
     def wait(self, step: int) -> None:
-        self.clock.now += step
+        self.clock.time_us += step
 
     @rule()
     def restart(self) -> None:
@@ -225,7 +226,7 @@ class Machine(RuleBasedStateMachine):
 
     def _usable(self, cap: CapId) -> bool:
         expires = self.model[cap].expires_us
-        return self._in_slot(cap) and (expires is None or self.clock.now < expires)
+        return self._in_slot(cap) and (expires is None or self.clock.time_us < expires)
 
 
 def _covers(resource: Resource, mask: Rights) -> frozenset[Need]:

@@ -18,7 +18,8 @@ from kernel.errors import CapabilityRevoked, LimitExceeded, NotFound, OxiosError
 from kernel.ids import CallId, CapId, Digest, Principal
 from kernel.journal.entry import Draft, Entry
 from kernel.syscalls.permit import Permit, PermitLedger
-from tests.unit.capability_world import HandClock, MemoryJournal
+from kernel.testing.clock import FakeClock
+from tests.unit.capability_world import MemoryJournal
 
 PEOPLE = [Principal(f"agent:{name}") for name in "abcd"]
 OWNER = Principal("user:owner")
@@ -128,7 +129,7 @@ class Race:
 async def _race(seed: int) -> Race:
     dice = random.Random(seed)
     journal = Jittery(dice)
-    clock = HandClock()
+    clock = FakeClock()
     race = Race(CapabilityTable(journal, clock), PermitLedger(), dice)
     race.table.on_revoked(race.ledger.withdraw)
     race.parents[(await race.table.mint(OWNER, FILES, Rights.ALL, origin="root")).id] = None

@@ -9,7 +9,7 @@ from kernel.directive import Budget
 from kernel.gate.budget import BudgetLedger
 from kernel.gate.decision import Denied
 from kernel.gate.request import Cost
-from tests.unit.capability_world import HandClock
+from kernel.testing.clock import FakeClock
 
 PARENTS = {"top": None, "left": "top", "right": "top", "leaf": "left"}
 amount = st.integers(0, 6)
@@ -64,7 +64,7 @@ def test_no_interleaving_exceeds_a_cap(
     caps: dict[str, Budget], steps: list[tuple[str, str, Cost] | tuple[str, int, int]]
 ) -> None:
     """The ledger is the sum of its receipts, refuses exactly what would exceed a cap, and never exceeds one."""
-    ledger, sums = BudgetLedger(HandClock()), Sums(caps)
+    ledger, sums = BudgetLedger(FakeClock()), Sums(caps)
     for name, parent in PARENTS.items():
         ledger.open(name, caps[name], parent)
     for _, first, second in steps:

@@ -26,32 +26,9 @@ from kernel.ids import ApprovalId, RunId
 from kernel.journal.log import Journal, open_journal
 from kernel.ports.sandbox import Tier
 from kernel.syscalls.target import Target
+from kernel.testing.clock import FakeClock
 from kernel.testing.memory_store import MemoryStore
 from tests.unit.gate_case import ALICE, case_of
-
-
-class StillClock:
-    """Time that stands still until a test moves it; sleepers wake when it passes their hour."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000_000_000_000
-        self._moved = anyio.Event()
-
-    def now_us(self) -> int:
-        return self.now
-
-    def monotonic_s(self) -> float:
-        return self.now / 1e6
-
-    async def sleep(self, seconds: float) -> None:
-        end = self.now + round(seconds * 1e6)
-        while self.now < end:
-            await self._moved.wait()
-
-    def advance(self, seconds: float) -> None:
-        self.now += round(seconds * 1e6)
-        self._moved.set()
-        self._moved = anyio.Event()
 
 
 @dataclass(slots=True)
@@ -84,7 +61,7 @@ class Person:
 @dataclass(slots=True)
 class World:
     journal: Journal
-    clock: StillClock
+    clock: FakeClock
     table: CapabilityTable
     budgets: BudgetLedger
     person: Person
@@ -130,7 +107,7 @@ def run_world(home: Path, body: Callable[[World], Awaitable[None]], store: Memor
 
 @asynccontextmanager
 async def open_world(home: Path, store: MemoryStore) -> AsyncGenerator[World]:
-    clock, person = StillClock(), Person()
+    clock, person = FakeClock(flows=False), Person()
     projectors = {**capability_record.PROJECTORS, **approval_record.PROJECTORS}
     async with open_journal(store, home, clock, projectors) as journal:
         table = CapabilityTable(journal, clock)

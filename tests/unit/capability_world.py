@@ -21,23 +21,7 @@ from kernel.ids import CapId, Digest, Principal
 from kernel.journal.entry import Draft, Entry, Subscriber
 from kernel.journal.projection import Scalar
 from kernel.ports.store import Filter
-
-
-class HandClock:
-    """Time that moves when a test moves it."""
-
-    def __init__(self, now_us: int = 1_000_000_000_000_000) -> None:
-        self.now = now_us
-
-    def now_us(self) -> int:
-        return self.now
-
-    def monotonic_s(self) -> float:
-        return self.now / 1e6
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += int(seconds * 1e6)
-        await anyio.lowlevel.checkpoint()
+from kernel.testing.clock import FakeClock
 
 
 class MemoryJournal:
@@ -154,7 +138,7 @@ class World:
 
     def __init__(self) -> None:
         self.journal = MemoryJournal()
-        self.clock = HandClock()
+        self.clock = FakeClock()
         self.table = CapabilityTable(self.journal, self.clock)
         self.told: list[tuple[tuple[CapId, ...], str]] = []
         self.table.on_revoked(lambda gone, reason: self.told.append((gone, reason)))

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import anyio
-
 from kernel.engine.catalog import ModelFacts
 from kernel.engine.health import Health
 from kernel.engine.keys import KeyRing
@@ -18,25 +16,6 @@ from kernel.engine.vault import Vault
 from kernel.settings.tree import ProviderSettings
 
 CONTEXTS = {"c/large": 1_000_000}
-
-
-class HandClock:
-    """Time passes only while something sleeps, or by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-        self.slept: list[float] = []
-
-    def now_us(self) -> int:
-        return int(self.now_s * 1e6)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now_s += seconds
-        await anyio.lowlevel.checkpoint()
 
 
 @dataclass

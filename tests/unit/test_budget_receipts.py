@@ -19,7 +19,7 @@ from kernel.ports.provider import Attachment, Message, Price, ToolCall, ToolSpec
 from kernel.runtime.bound import ATTACHMENT_TOKENS, FRAME_TOKENS, PromptBound
 from kernel.runtime.spending import Spending
 from kernel.runtime.state import RunState
-from tests.unit.capability_world import HandClock
+from kernel.testing.clock import FakeClock
 
 _TALK = [Message("system", "be good"), Message("user", "日本語で答えて")]
 _TOOL = ToolSpec("ls", "List a folder.", {"type": "object", "properties": {}})
@@ -92,7 +92,7 @@ def test_what_was_reserved_and_never_ended_is_spent() -> None:
 
 def test_an_account_adopted_late_is_paid_for_from_its_start() -> None:
     """What is spent and what is set aside count above; settling it settles both."""
-    ledger = BudgetLedger(HandClock())
+    ledger = BudgetLedger(FakeClock())
     ledger.open("run", Budget())
     first, second = ledger.reserve("run", Cost(tokens=5)), ledger.reserve("run", Cost(tokens=3))
     assert isinstance(first, int)
@@ -112,7 +112,7 @@ def test_an_account_adopted_late_is_paid_for_from_its_start() -> None:
 
 def test_a_raised_cap_is_told_of_again() -> None:
     """What was used counts against it; caps that were not named stay."""
-    ledger = BudgetLedger(HandClock())
+    ledger = BudgetLedger(FakeClock())
     ledger.open("run", Budget(tokens_max=10, calls_max=2))
     handle = ledger.reserve("run", Cost(tokens=9))
     assert isinstance(handle, int)
@@ -134,7 +134,7 @@ def test_a_raised_cap_is_told_of_again() -> None:
 )
 def test_an_account_is_capped_by_its_own_caps_or_by_those_above(above: Budget, own: Budget, capped: bool) -> None:
     """Of tokens and money: those are what a model request uses up."""
-    ledger = BudgetLedger(HandClock())
+    ledger = BudgetLedger(FakeClock())
     ledger.open("top", above)
     ledger.open("run", own, "top")
     assert ledger.capped("run") is capped

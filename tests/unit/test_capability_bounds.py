@@ -24,16 +24,16 @@ pytestmark = pytest.mark.anyio
 async def test_expiry_is_narrowed_and_enforced() -> None:
     """A child inherits the expiry, may have an earlier one, never a later one; at the instant it is over."""
     world = World()
-    soon = world.clock.now + 10
+    soon = world.clock.time_us + 10
     root = await world.table.mint(ALICE, FILES, Rights.ALL, expires_us=soon, origin="root")
     assert (await world.child(root, BOB)).expires_us == soon
     with pytest.raises(AccessDenied):
         await world.table.derive(root.id, CARL, FILES, Rights.READ, by=ALICE, expires_us=soon + 1, origin="test")
     await world.table.derive(root.id, CARL, FILES, Rights.READ, by=ALICE, expires_us=soon - 1, origin="test")
-    world.clock.now = soon - 1
+    world.clock.time_us = soon - 1
     assert world.may(BOB)
     assert not world.may(CARL)
-    world.clock.now = soon
+    world.clock.time_us = soon
     assert not world.may(BOB)
     with pytest.raises(NotFound):
         world.table.get(root.id)
@@ -45,10 +45,10 @@ async def test_a_later_expiry_is_refused_in_words() -> None:
     """Both sides are told as time left, which a person can compare."""
     world = World()
     hour = 3_600_000_000
-    root = await world.table.mint(ALICE, FILES, Rights.ALL, expires_us=world.clock.now + hour, origin="root")
+    root = await world.table.mint(ALICE, FILES, Rights.ALL, expires_us=world.clock.time_us + hour, origin="root")
     with pytest.raises(AccessDenied, match=r"an expiry in 7200 s is wider than .* which has 3600 s left"):
         await world.table.derive(
-            root.id, CARL, FILES, Rights.READ, by=ALICE, expires_us=world.clock.now + 2 * hour, origin="test"
+            root.id, CARL, FILES, Rights.READ, by=ALICE, expires_us=world.clock.time_us + 2 * hour, origin="test"
         )
 
 
@@ -133,7 +133,7 @@ async def test_depth_is_bounded() -> None:
 async def test_slots_are_bounded_and_expired_ones_are_reused() -> None:
     """CSPACE_SLOTS_MAX fit, one more does not; all or none of a group; what expired makes room."""
     world = World()
-    soon = world.clock.now + 10
+    soon = world.clock.time_us + 10
     await world.table.mint(ALICE, FILES, Rights.READ, expires_us=soon, origin="test")
     items = [(Resource.parse(f"file:/w/{number}"), Rights.READ) for number in range(CSPACE_SLOTS_MAX - 1)]
     await world.table.mint_all(ALICE, items[:-1], origin="test")
@@ -142,7 +142,7 @@ async def test_slots_are_bounded_and_expired_ones_are_reused() -> None:
     await world.table.mint_all(ALICE, items[-1:], origin="test")
     with pytest.raises(CspaceFull):
         await world.table.mint(ALICE, FILES, Rights.READ, origin="test")
-    world.clock.now = soon
+    world.clock.time_us = soon
     await world.table.mint(ALICE, FILES, Rights.READ, origin="test")
     assert len((await world.reopened()).held(ALICE)) == CSPACE_SLOTS_MAX
 

@@ -20,8 +20,9 @@ from kernel.ports.provider import (
     Reply,
     TextDelta,
 )
+from kernel.testing.clock import FakeClock
 from kernel.testing.provider import ScriptedProvider, ScriptMismatch, Turn, say
-from tests.unit.engine_world import Desk, HandClock
+from tests.unit.engine_world import Desk
 
 REQUEST = ModelRequest("m", [Message("user", "hi there")])
 BUSY = Turn(error=RateLimited("busy"))
@@ -41,7 +42,7 @@ class Played:
     """One request over these providers; what was told, slept, and came of it."""
 
     def __init__(self, providers: Mapping[str, ScriptedProvider], models: tuple[str, ...], desk: Desk) -> None:
-        self.clock = HandClock()
+        self.clock = FakeClock()
         self.told: list[str] = []
         self.shown: list[str] = []
         self.providers = providers

@@ -16,8 +16,8 @@ from kernel.errors import Invalid, NotFound, ProviderDown
 from kernel.ports.provider import KeyRefused, Price, ProviderConfig
 from kernel.settings import Settings, load_settings
 from kernel.settings.tree import ProviderSettings
+from kernel.testing.clock import FakeClock
 from kernel.testing.provider import ScriptedProvider
-from tests.unit.engine_world import HandClock
 
 ONE = """
 [providers.one]
@@ -64,8 +64,8 @@ def load(tmp_path: Path, text: str) -> Settings:
     return load_settings(home=tmp_path, cwd=tmp_path, env={"HOME": "/h"}, system_file=tmp_path / "no")
 
 
-def engine(tmp_path: Path, text: str = ONE, **environ: str) -> tuple[Engine, Maker, HandClock]:
-    maker, clock = Maker(), HandClock()
+def engine(tmp_path: Path, text: str = ONE, **environ: str) -> tuple[Engine, Maker, FakeClock]:
+    maker, clock = Maker(), FakeClock()
     return Engine(load(tmp_path, text), clock, configure, maker, environ or {"ONE": "k1"}, more={}), maker, clock
 
 
@@ -146,7 +146,7 @@ def test_routes_follow_phase_and_fallbacks(tmp_path: Path) -> None:
 def test_a_new_key_under_the_old_name_starts_fresh(tmp_path: Path) -> None:
     """A refused key rests; the operator puts another value there and reloads: it is used at once."""
     environ = {"ONE": "bad"}
-    clock = HandClock()
+    clock = FakeClock()
     made = Engine(load(tmp_path, ONE), clock, configure, Maker(), environ)
 
     async def main() -> None:
@@ -173,7 +173,7 @@ def test_breakers_survive_a_reload_unless_the_provider_is_another(tmp_path: Path
                 if isinstance(step, Try):
                     plan.failed(step, down, clock.now_s)
                 else:
-                    clock.now_s += 1.0
+                    clock.advance(1.0)
         assert [(one.model, one.state) for one in made.breakers()] == [("one/m", "open")]
         await made.reload(load(tmp_path, ONE + TWO))
         assert [one.state for one in made.breakers()] == ["open"]
@@ -187,7 +187,7 @@ def test_breakers_survive_a_reload_unless_the_provider_is_another(tmp_path: Path
 def test_providers_beside_the_configured_ones_are_used_and_left_open(tmp_path: Path) -> None:
     """They need no key and no settings, take the place of one of their name, and are not closed by the engine."""
     scripted = ScriptedProvider(())
-    clock = HandClock()
+    clock = FakeClock()
     made = Engine(load(tmp_path, ONE), clock, configure, Maker(), {}, more={"scripted": scripted, "one": scripted})
 
     async def main() -> None:
@@ -241,7 +241,7 @@ def test_an_abandoned_request_frees_what_it_held(tmp_path: Path) -> None:
     async def main() -> None:
         for _ in range(5):
             made.health.failed("one/m", made_key, classify(ProviderDown("500", status=500)), clock.now_s)
-        clock.now_s += 30.0
+        clock.advance(30.0)
         with anyio.CancelScope() as scope:
             async with made.asking("one/m") as asking:
                 tried(asking.plan.next(clock.now_s))

@@ -10,14 +10,14 @@ from kernel.errors import Conflict, KernelBug, NotFound
 from kernel.gate.budget import BudgetLayer, BudgetLedger
 from kernel.gate.decision import Denied
 from kernel.gate.request import Cost
-from tests.unit.capability_world import HandClock
+from kernel.testing.clock import FakeClock
 from tests.unit.gate_case import case_of, request_of
 
 RUN = "r1"
 
 
-def ledger_of(budget: Budget, clock: HandClock | None = None) -> BudgetLedger:
-    ledger = BudgetLedger(clock or HandClock())
+def ledger_of(budget: Budget, clock: FakeClock | None = None) -> BudgetLedger:
+    ledger = BudgetLedger(clock or FakeClock())
     ledger.open(RUN, budget)
     return ledger
 
@@ -72,7 +72,7 @@ def test_a_call_that_cost_more_than_reserved_is_recorded_and_ends_the_budget() -
 
 def test_a_refusal_above_reserves_nothing_below() -> None:
     """Reserving is all or nothing over an account and every account above it."""
-    ledger = BudgetLedger(HandClock())
+    ledger = BudgetLedger(FakeClock())
     ledger.open("top", Budget(calls_max=3))
     ledger.open("mid", Budget(calls_max=10), parent="top")
     ledger.open("leaf", Budget(calls_max=10), parent="mid")
@@ -88,7 +88,7 @@ def test_a_refusal_above_reserves_nothing_below() -> None:
 
 def test_an_account_that_was_never_opened_is_unbounded() -> None:
     """A person's own calls have no account: nothing is reserved, and settling that is nothing."""
-    ledger = BudgetLedger(HandClock())
+    ledger = BudgetLedger(FakeClock())
     assert ledger.reserve("", Cost(tokens=10**12)) == 0
     ledger.settle(0, Cost(tokens=5))
     ledger.refund(0)
@@ -122,18 +122,18 @@ def test_accounts_open_once_below_parents_that_exist() -> None:
 
 def test_seconds_run_out_and_waiting_for_a_person_is_free() -> None:
     """Wall time counts, but not while a person is asked, also where two questions overlap."""
-    clock = HandClock()
+    clock = FakeClock()
     ledger = ledger_of(Budget(seconds_max=10.0), clock)
-    clock.now += 4_000_000
+    clock.time_us += 4_000_000
     with ledger.waiting(RUN):
-        clock.now += 100_000_000
+        clock.time_us += 100_000_000
         with ledger.waiting(RUN):
-            clock.now += 100_000_000
-        clock.now += 100_000_000
+            clock.time_us += 100_000_000
+        clock.time_us += 100_000_000
     assert ledger.active_us(RUN) == 4_000_000
-    clock.now += 5_999_999
+    clock.time_us += 5_999_999
     ledger.refund(reserved(ledger, Cost()))
-    clock.now += 1
+    clock.time_us += 1
     refused = ledger.reserve(RUN, Cost())
     assert isinstance(refused, Denied)
     assert refused.need == "seconds"
@@ -154,7 +154,7 @@ def test_eighty_percent_is_told_once_for_each_cap() -> None:
 
 def test_a_resumed_run_starts_from_what_it_spent() -> None:
     """Restored amounts count against the cap, in the parent too, and time goes on from where it was."""
-    clock = HandClock()
+    clock = FakeClock()
     ledger = BudgetLedger(clock)
     ledger.open("top", Budget(tokens_max=20))
     ledger.open(RUN, Budget(tokens_max=10, seconds_max=10.0), parent="top")
@@ -163,7 +163,7 @@ def test_a_resumed_run_starts_from_what_it_spent() -> None:
     assert ledger.remaining("top").tokens_max == 11
     assert ledger.remaining(RUN).seconds_max == 1.0
     assert isinstance(ledger.reserve(RUN, Cost(tokens=2)), Denied)
-    clock.now += 1_000_000
+    clock.time_us += 1_000_000
     assert isinstance(ledger.reserve(RUN, Cost(tokens=1)), Denied)
 
 

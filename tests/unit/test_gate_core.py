@@ -21,7 +21,8 @@ from kernel.ids import ApprovalId, CallId, Digest, Principal, RunId
 from kernel.syscalls.declare import Args, Call, Effect, ToolResult, syscall
 from kernel.syscalls.permit import Permit, PermitLedger
 from kernel.syscalls.target import NameClaim
-from tests.unit.capability_world import HandClock, MemoryJournal
+from kernel.testing.clock import FakeClock
+from tests.unit.capability_world import MemoryJournal
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +96,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.journal = MemoryJournal()
-        self.table = CapabilityTable(self.journal, HandClock())
+        self.table = CapabilityTable(self.journal, FakeClock())
         self.ledger = PermitLedger()
         self.seen: list[str] = []
         self.refunded: list[int] = []

@@ -25,7 +25,8 @@ from kernel.capability.token import Capability
 from kernel.directive import Mount
 from kernel.errors import AccessDenied, Invalid
 from kernel.ids import Principal
-from tests.unit.capability_world import HandClock, MemoryJournal
+from kernel.testing.clock import FakeClock
+from tests.unit.capability_world import MemoryJournal
 
 MOUNTS = (Mount("/w", "rw"), Mount("/lib", "ro"))
 ALICE, BOB = Principal("user:alice"), Principal("agent:r1")
@@ -46,7 +47,7 @@ def give(
     """What an agent of the operator's gets."""
 
     async def go() -> tuple[Capability, ...]:
-        table = CapabilityTable(MemoryJournal(), HandClock())
+        table = CapabilityTable(MemoryJournal(), FakeClock())
         await table.mint_all(ALICE, operator_root(), origin="operator")
         return await derive_grant(
             table,
@@ -205,7 +206,7 @@ def test_an_agent_gets_no_more_than_its_owner_may_pass_on() -> None:
     """Of what the owner holds in part, the agent gets that part; of what it may not delegate, nothing."""
 
     async def go() -> tuple[Capability, ...]:
-        table = CapabilityTable(MemoryJournal(), HandClock())
+        table = CapabilityTable(MemoryJournal(), FakeClock())
         passed, own = Rights.ALL, Rights.READ | Rights.WRITE | Rights.EXECUTE
         await table.mint(ALICE, Resource.parse("file:/w/src/**"), passed, origin="test")
         await table.mint(ALICE, Resource.parse("model:local/*"), Rights.EXECUTE | Rights.DELEGATE, origin="test")
@@ -221,7 +222,7 @@ def test_a_run_costs_one_entry() -> None:
 
     async def go() -> list[str]:
         journal = MemoryJournal()
-        table = CapabilityTable(journal, HandClock())
+        table = CapabilityTable(journal, FakeClock())
         await table.mint_all(ALICE, operator_root(), origin="operator")
         await derive_grant(table, owner=ALICE, to=BOB, mounts=MOUNTS, ceiling="supervisor")
         return journal.kinds()

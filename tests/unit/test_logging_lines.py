@@ -15,22 +15,10 @@ import pytest
 from kernel.log import Line, bind, get_logger, install
 from kernel.observe.logging import configure_logging
 from kernel.settings import load_settings
+from kernel.testing.clock import FakeClock
 
+NOON_US = 1_800_014_400_123_456
 SECRET = "0af3-moon-4711-value"
-
-
-class NoonClock:
-    """It is always noon."""
-
-    def now_us(self) -> int:
-        return 1_800_014_400_123_456
-
-    def monotonic_s(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
-
 
 Start = Callable[..., io.StringIO]
 
@@ -48,7 +36,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         }
         settings = load_settings(cwd=tmp_path, env={"HOME": "/h"}, home=tmp_path, overrides=overrides)
         stream = io.StringIO()
-        undo.append(configure_logging(settings, NoonClock(), env or {}, stream=stream))
+        undo.append(configure_logging(settings, FakeClock(NOON_US), env or {}, stream=stream))
         return stream
 
     yield configure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kernel.testing.clock import FakeClock
 from webui.security.limits import (
     FORGET_S,
     FREE_TRIES,
@@ -14,22 +15,6 @@ from webui.security.limits import (
     TooOften,
 )
 from webui.security.origin import Origins, split
-
-
-class Hand:
-    """A clock that is turned by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def now_us(self) -> int:
-        return round(self.now_s * 1_000_000)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
 
 
 def fail(limit: SignInLimit, times: int, address: str = "a", name: str = "") -> None:
@@ -45,20 +30,20 @@ def wait_of(limit: SignInLimit, address: str = "a", name: str = "") -> float:
 
 def test_each_failure_beyond_the_free_ones_doubles_the_wait() -> None:
     """One second, two, four; a moment before it is over it is not."""
-    clock = Hand()
+    clock = FakeClock()
     limit = SignInLimit(clock)
     fail(limit, FREE_TRIES)
     for pause_s in (1, 2, 4, 8):
         assert wait_of(limit) == pause_s
-        clock.now_s += pause_s - 0.01
+        clock.advance(pause_s - 0.01)
         wait_of(limit)
-        clock.now_s += 0.02
+        clock.advance(0.02)
         limit.begin("a")
 
 
 def test_a_refused_try_does_not_lengthen_the_wait() -> None:
     """Who keeps knocking waits no longer for it."""
-    limit = SignInLimit(Hand())
+    limit = SignInLimit(FakeClock())
     fail(limit, FREE_TRIES)
     assert [wait_of(limit) for _ in range(20)] == [1] * 20
 
@@ -66,30 +51,30 @@ def test_a_refused_try_does_not_lengthen_the_wait() -> None:
 @pytest.mark.parametrize(("name", "most_s"), [("", WAIT_ADDRESS_S_MAX), ("bob", WAIT_NAME_S_MAX)])
 def test_the_wait_is_bounded(name: str, most_s: float) -> None:
     """For a name by less, tried from ever new addresses, so that nobody locks a user out for good."""
-    clock = Hand()
+    clock = FakeClock()
     limit = SignInLimit(clock)
     for number in range(40):
         limit.begin(f"a{number}" if name else "a", name)
-        clock.now_s += most_s
-    clock.now_s -= most_s
+        clock.advance(most_s)
+    clock.advance(-most_s)
     assert wait_of(limit, "new" if name else "a", name) == most_s
 
 
 def test_a_success_and_an_hour_forget() -> None:
     """Then the free tries are there again."""
-    clock = Hand()
+    clock = FakeClock()
     limit = SignInLimit(clock)
     fail(limit, FREE_TRIES, name="bob")
     limit.passed("a", "bob")
     fail(limit, FREE_TRIES, name="bob")
-    clock.now_s += FORGET_S + 1
+    clock.advance(FORGET_S + 1)
     fail(limit, FREE_TRIES, name="bob")
     wait_of(limit, name="bob")
 
 
 def test_what_is_remembered_is_bounded() -> None:
     """The address that was tried longest ago is forgotten for a new one; the newest are not."""
-    limit = SignInLimit(Hand())
+    limit = SignInLimit(FakeClock())
     fail(limit, FREE_TRIES, "first")
     for number in range(KEYS_MAX - 1):
         limit.begin(f"a{number}")

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from kernel.ids import user
+from kernel.testing.clock import FakeClock
 from kernel.testing.provider import call, say
 from tests.cycle_world import SUBSTANTIAL, told
-from tests.unit.engine_world import HandClock
 from tests.web.api_world import Api, open_api
 from webui.rest import once
 from webui.rest.once import Once
@@ -101,10 +101,10 @@ async def test_a_key_of_what_failed_may_be_used_again_and_keys_are_bounded(
 
 async def test_keys_are_forgotten_after_a_day_and_not_before() -> None:
     """By the clock: at KEPT_S a key is free again."""
-    clock = HandClock()
+    clock = FakeClock()
     keys = Once(clock)
     for later_s, free in ((0.0, True), (once.KEPT_S - 1.0, False), (2.0, True)):
-        clock.now_s += later_s
+        clock.advance(later_s)
         async with keys.turn(user("a"), "k", "request") as slot:
             assert (slot.answer is None) is free
             if slot.answer is None:

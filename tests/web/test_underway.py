@@ -12,11 +12,11 @@ from kernel.ids import CallId, Digest, Principal, RunId
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject
 from kernel.runtime.live import LiveEvent, LiveProgress, LiveReasoning, LiveText
+from kernel.testing.clock import FakeClock
 from kernel.testing.provider import Turn, call
 from ouroboros.session import Session
 from ouroboros.sessionglance import Glance
 from tests.cycle_world import TRIVIAL, told
-from tests.unit.engine_world import HandClock
 from tests.web.talk_world import TalkWorld, open_talks
 from webui.conversations import Conversation
 from webui.queued import Said
@@ -91,19 +91,19 @@ def test_another_takes_over_what_is_asked_for() -> None:
 
 def test_a_reply_is_drawn_soon_and_for_a_twentieth_of_the_time() -> None:
     """Not before it is due, then at once; what took long to draw is drawn more rarely; what is over, not at all."""
-    clock = HandClock()
+    clock = FakeClock()
     writing = Writing(clock)
     writing.changed("step-1", RUN)
     assert (writing.take(), writing.wait_s()) == ({}, pytest.approx(WITHIN_S))
-    clock.now_s += WITHIN_S
+    clock.advance(WITHIN_S)
     assert writing.take() == {"step-1": RUN}
-    clock.now_s += 0.05
+    clock.advance(0.05)
     writing.drawn()
     writing.changed("step-1", RUN)
     writing.changed("step-9", OTHER)
     assert writing.wait_s() == pytest.approx(20 * 0.05)
     writing.over(RUN)
-    clock.now_s += 1.0
+    clock.advance(1.0)
     assert (writing.take(), writing.wait_s()) == ({"step-9": OTHER}, None)
 
 
