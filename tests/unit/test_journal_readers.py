@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 import anyio
 import pytest
 
-from kernel.adapters.store.sqlite import SqliteStore
+from kernel.adapters.store.sqlite import LOG_BYTES_KEPT, SqliteStore
 from kernel.errors import JournalDown
 from kernel.journal.readers import READERS_MAX, Readers
 from kernel.ports.store import StoreReader
+from tests.journal_world import database, draft, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +93,19 @@ async def test_no_connection_outlives_the_journal(tmp_path: Path) -> None:
             reader.tree()
     with pytest.raises(JournalDown):
         await readers.do(lambda reader: reader.tree())
+
+
+async def test_the_write_ahead_log_gives_back_what_a_long_read_made_it_take(tmp_path: Path) -> None:
+    """While an old moment is read it holds all that came since; afterwards it is as small as LOG_BYTES_KEPT again."""
+    log = database(tmp_path).with_name("oxios.db-wal")
+    blob = b"x" * (LOG_BYTES_KEPT // 4)
+    async with opened(tmp_path) as journal:
+        with closing(sqlite3.connect(database(tmp_path))) as reading:
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM entries").fetchone()
+            for number in range(6):
+                await journal.append(draft(number, blobs=(blob + bytes([number]),)))
+            assert log.stat().st_size > LOG_BYTES_KEPT
+        for number in range(3):
+            await journal.append(draft(number))
+        assert log.stat().st_size <= LOG_BYTES_KEPT

@@ -25,6 +25,8 @@ from kernel.ports.store import StoreDamaged, StoreReader, StoreWriter
 
 _LOCK_WAIT_S: Final = 5.0
 _STATEMENTS: Final = 256
+LOG_BYTES_KEPT: Final = 8 * 1024 * 1024
+"""Of the write-ahead log: it grows while somebody reads an old moment, and gives that space back once they are gone."""
 
 _REMEDIES: Final = (
     ("full", "free disk space under the home; the journal recovers by itself"),
@@ -83,6 +85,7 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
             connection.execute("PRAGMA secure_delete=ON")
+            connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES_KEPT:d}")
             if self._pages_max is not None:
                 connection.execute(f"PRAGMA max_page_count={self._pages_max:d}")
             revision.require(_revision(connection), self.address)
