@@ -21,6 +21,7 @@ from oxios.commands import CommandModule, discover, find
 from oxios.exits import MEANINGS, Exit, exit_of
 from oxios.frame import Parser, add_globals, overrides_of, split_globals
 from oxios.seat import current
+from oxios.stdio import make_usable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _code_of(arguments: list[str]) -> int:
     verbose = bool({"-v", "--verbose"}.intersection(arguments))
+    if current() is None:  # Else the streams are a terminal's, elsewhere.
+        make_usable()
     try:
         code = _run(arguments)
         sys.stdout.flush()  # here, where a reader that left can be handled; at exit it cannot

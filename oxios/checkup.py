@@ -77,6 +77,9 @@ def python() -> Check:
 def home(settings: Settings) -> Check:
     place = settings.home
     if not place.exists():
+        above = next(folder for folder in place.parents if folder.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+            return Check("home", "fail", f"{place} cannot be made in {above}", "set OXIOS_HOME to another place")
         return Check("home", "warn", f"{place} does not exist yet", "it is made by the first run, or by --fix")
     if os.statvfs(place).f_flag & os.ST_RDONLY:
         return Check("home", "fail", f"{place} is on a read-only disk", "mount it for writing, or set OXIOS_HOME")
@@ -110,18 +113,22 @@ def _is_open(place: Path) -> bool:
 
 
 def mend(settings: Settings) -> list[str]:
-    """Make the home, close what is open to others, bring older tables up to date; returns what was done.
+    """Make the home, close what is open to others, bring older tables up to date; returns what was
+    done, and what could not be.
 
     Raises: InstanceLocked, where another Oxios uses such tables; JournalDown, where that fails.
     """
     done: list[str] = []
-    if not settings.home.exists():
-        settings.home.mkdir(parents=True, mode=0o700)
-        done.append(f"made {settings.home}")
-    for place in _private(settings):
-        if _is_open(place) and not place.is_symlink():
-            place.chmod(stat.S_IMODE(place.stat().st_mode) & ~_OPEN)
-            done.append(f"closed {place} to others")
+    try:
+        if not settings.home.exists():
+            settings.home.mkdir(parents=True, mode=0o700)
+            done.append(f"made {settings.home}")
+        for place in _private(settings):
+            if _is_open(place) and not place.is_symlink():
+                place.chmod(stat.S_IMODE(place.stat().st_mode) & ~_OPEN)
+                done.append(f"closed {place} to others")
+    except OSError as error:
+        done.append(f"could not mend {error.filename}: {error.strerror}")
     if _outdated(settings):
         with instance_lock(settings.home):
             make_store(settings).prepare()

@@ -132,9 +132,12 @@ def home_of_command(args: argparse.Namespace) -> Path:
 
 
 def here() -> Path:
-    """The folder that the command was called in."""
+    """The folder that the command was called in. Raises: Invalid, where it was removed."""
     seat = current()
-    return Path.cwd() if seat is None else seat.cwd
+    try:
+        return Path.cwd() if seat is None else seat.cwd
+    except FileNotFoundError:
+        raise Invalid("the folder that this was called in is not there any more", remedy="cd to one that is") from None
 
 
 def place(name: str | Path) -> Path:

@@ -30,7 +30,7 @@ from kernel.settings import Settings
 from kernel.settings.load import resolve
 from kernel.settings.source import from_file
 from kernel.syscalls.table import discover
-from oxios.frame import home_flag, overrides_of, place, settings_for
+from oxios.frame import here, home_flag, overrides_of, place, settings_for
 from oxios.paint import one_line
 from oxios.session import read_journal
 
@@ -90,7 +90,9 @@ def _changed(old: RuleSet, args: argparse.Namespace) -> RuleSet:
         return replace(old, policy=path)
     if path.suffix != ".toml":
         raise Invalid(f"{args.new!r} ends in neither .csv nor .toml", remedy="name a policy.csv or a config.toml")
-    resolved = resolve(home=home_flag(args), overrides=overrides_of(args), user_assignments=from_file(path, "user"))
+    resolved = resolve(
+        cwd=here(), home=home_flag(args), overrides=overrides_of(args), user_assignments=from_file(path, "user")
+    )
     return replace(rules_of(resolved.settings), policy=old.policy)
 
 

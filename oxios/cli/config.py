@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oxios.exits import Exit
-from oxios.frame import here, home_flag, overrides_of, place, say
+from oxios.frame import here, home_flag, place, resolved_for, say
 
 if TYPE_CHECKING:
     from kernel.jsontypes import JsonValue
@@ -50,18 +50,12 @@ def run(args: argparse.Namespace) -> int:
     return int(args.action(args))
 
 
-def _resolve(args: argparse.Namespace) -> Resolved:
-    from kernel.settings.load import resolve  # noqa: PLC0415 -- `oxios --help` needs no settings
-
-    return resolve(home=home_flag(args), overrides=overrides_of(args))
-
-
 def _get(args: argparse.Namespace) -> int:
     from kernel.errors import NotFound  # noqa: PLC0415 -- as above
     from kernel.settings.load import is_table, path_of, spec_of, unknown  # noqa: PLC0415 -- as above
     from kernel.settings.record import record  # noqa: PLC0415 -- as above
 
-    resolved = _resolve(args)
+    resolved = resolved_for(args)
     values: dict[str, JsonValue] = {"home": str(resolved.settings.home), **record(resolved.settings)}
     key: str = args.key
     chosen = {name: value for name, value in values.items() if not key or name == key or name.startswith(f"{key}.")}
@@ -131,7 +125,7 @@ def _validate(args: argparse.Namespace) -> int:
     problems: tuple[str, ...] = ()
     try:
         if args.file is None:
-            _resolve(args)
+            resolved_for(args)
         else:
             _check_file(place(args.file))
     except SettingsInvalid as error:
