@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from kernel.clock import Clock
 from kernel.errors import Invalid
@@ -19,7 +20,7 @@ from kernel.journal.entry import SYSTEM_STREAM
 from kernel.journal.findings import Kind, Report
 from kernel.journal.head import Reading, read_checkpoints, read_head
 from kernel.journal.keys import successor
-from kernel.journal.merkle import Frontier
+from kernel.journal.merkle import CHUNK, Frontier
 from kernel.journal.note import Checkpoint, VerifierKey, open_checkpoint, verifier_key
 from kernel.journal.opening import JournalFiles
 from kernel.journal.projection import Projector
@@ -28,6 +29,9 @@ from kernel.journal.rows import said_in
 from kernel.journal.scan import Scan
 from kernel.jsontypes import JsonObject
 from kernel.ports.store import EntryQuery, Store, StoreAbsent, StoreDamaged, StoreReader, TreeRow
+
+_FAR: Final = 2**62
+"""Beyond the number of any chunk."""
 
 
 def verify(
@@ -99,8 +103,18 @@ def _check(
     report.origin = own.origin if own else ""
     _check_ends(report, tree, scan.last, max((point.size for point in points), default=0))
     _check_forks(report, points)
+    if report.good:
+        _check_beyond(reader, report)
     if rebuild is not None and report.good:
         rebuild.compare(reader, report)
+
+
+def _check_beyond(reader: StoreReader, report: Report) -> None:
+    """The journal would come upon such a row later, and could not write its own."""
+    for start, stop in ((-_FAR, 0), (report.size // CHUNK, _FAR)):
+        for number, _ in reader.chunks(start, stop):
+            message = f"the stored tree hash {number} is over entries that are not there: it was inserted"
+            report.add(Kind.TREE_ALTERED, message)
 
 
 def _own_checkpoint(tree: TreeRow, keys: Sequence[VerifierKey], report: Report) -> Checkpoint | None:

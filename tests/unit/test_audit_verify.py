@@ -15,7 +15,7 @@ from kernel.journal import codec
 from kernel.journal.export import prove
 from kernel.journal.findings import Kind
 from kernel.journal.head import SLOT_BYTES
-from kernel.journal.merkle import leaf_hash
+from kernel.journal.merkle import CHUNK, leaf_hash
 from kernel.journal.note import Checkpoint, Signer
 from kernel.ports.store import StoreAbsent
 from tests.journal_world import (
@@ -202,7 +202,11 @@ def test_a_replaced_entry_is_found_when_every_hash_was_replaced_too(home: Path) 
 
 
 def test_an_altered_tree_is_found(home: Path) -> None:
-    """Stored chunk roots and peaks that do not belong to the entries are named."""
+    """Stored chunk roots and peaks that do not belong to the entries are named, those over no entry included."""
+    for number in (-1, ENTRIES // CHUNK, 99):
+        tamper(home, f"INSERT INTO chunks VALUES ({number}, zeroblob(32))")
+        assert found(audit(home)) == {(Kind.TREE_ALTERED, None)}
+        tamper(home, f"DELETE FROM chunks WHERE number = {number}")
     tamper(home, f"UPDATE chunks SET root = {_hex(bytes(32))} WHERE number = 1")
     assert found(audit(home)) == {(Kind.TREE_ALTERED, 257)}
     tamper(home, "UPDATE tree SET peaks = zeroblob(length(peaks))")
