@@ -43,7 +43,7 @@ from kernel.gate.gate import Gate
 from kernel.gate.layers import CapabilityLayer, Layer
 from kernel.gate.paths import PathLayer
 from kernel.gate.policy import Rules
-from kernel.gate.role_policy import ensure_policy
+from kernel.gate.role_policy import POLICY_NAME, ensure_policy
 from kernel.gate.roles import RoleLayer
 from kernel.gate.standing import Standing
 from kernel.handle import config, people, people_record, persona
@@ -359,7 +359,7 @@ def _layers(
 ) -> tuple[Layer, ...]:
     """In the order of `LayerName`; the gate refuses any other."""
     denied = denied_places(settings)
-    policy = settings.home / "policy.csv"
+    policy = settings.home / POLICY_NAME
     ensure_policy(policy)
     return (
         ArgumentsLayer(denied),

@@ -19,7 +19,8 @@ import anyio
 
 from kernel.boot import make_providers, make_sandbox, make_store
 from kernel.clock import SystemClock
-from kernel.errors import InstanceLocked, OxiosError
+from kernel.errors import InstanceLocked, Invalid, OxiosError
+from kernel.gate.role_policy import POLICY_NAME, parse_policy
 from kernel.journal.keys import PRIVATE, load_public
 from kernel.journal.lock import instance_lock
 from kernel.journal.opening import JournalFiles
@@ -56,6 +57,7 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
     yield python()
     yield home(settings)
     yield modes(settings)
+    yield policy(settings)
     yield disk(settings)
     yield lock(settings)
     yield journal(settings)
@@ -146,6 +148,20 @@ def _outdated(settings: Settings) -> bool:
     except (OxiosError, ImportError):
         return False  # The check of the journal says what it is.
     return False
+
+
+def policy(settings: Settings) -> Check:
+    """Whether the policy file can be obeyed; with one that cannot, the gate refuses every call."""
+    place = settings.home / POLICY_NAME
+    try:
+        found = parse_policy(place.read_bytes())
+    except FileNotFoundError:
+        return Check("policy", "ok", "none yet: the default is written when Oxios starts")
+    except OSError as error:
+        return Check("policy", "fail", f"{place} cannot be read: {error.strerror}", "make it a file that you can read")
+    except Invalid as error:
+        return Check("policy", "fail", f"{place}: {error.message}; every call is refused", error.remedy)
+    return Check("policy", "ok", f"{len(found.rules) + len(found.inherits)} rules, in {place}")
 
 
 def disk(settings: Settings) -> Check:

@@ -11,7 +11,7 @@ from typing import Final
 from kernel.capability.grants import GRANTS
 from kernel.errors import Invalid
 from kernel.gate.policy import Rules
-from kernel.gate.role_policy import parse_policy
+from kernel.gate.role_policy import POLICY_NAME, parse_policy
 from kernel.ids import RunId
 from kernel.journal.appender import Reader
 from kernel.runtime.history import read_history
@@ -34,7 +34,6 @@ from oxios.frame import here, home_flag, overrides_of, place, settings_for
 from oxios.paint import one_line
 from oxios.session import read_journal
 
-POLICY_NAME: Final = "policy.csv"
 _RUNS_MAX: Final = 100_000
 _ARGUMENT_CHARS: Final = 80
 

@@ -16,6 +16,8 @@ from typing import Final, TypeAlias, get_args
 from kernel.errors import Invalid
 from kernel.syscalls.declare import SafetyTier
 
+POLICY_NAME: Final = "policy.csv"
+"""In the home."""
 POLICY_BYTES_MAX: Final = 256 * 1024
 RULES_MAX: Final = 200
 """casbin compares every rule on a first decision: 200 cost 1 ms."""

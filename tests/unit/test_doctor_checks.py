@@ -180,3 +180,20 @@ def test_tools_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[str]) 
     assert found["read"]["schema"]["required"] == ["path"]
     assert main(["tools", "reed"]) == 2
     assert "did you mean read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        (None, "ok", "none yet"),
+        ("p, agent, tool/*, *\n", "ok", "1 rules"),
+        ("nonsense\n", "fail", "line 1 begins with 'nonsense'; every call is refused"),
+    ],
+)
+def test_a_policy_that_cannot_be_obeyed_fails(settings: Settings, text: str | None, status: str, said: str) -> None:
+    """The gate refuses every call under a wrong policy file, so the check reads it as strictly."""
+    if text is not None:
+        (settings.home / "policy.csv").write_text(text, encoding="utf-8")
+    found = checkup.policy(settings)
+    assert found.status == status
+    assert said in found.detail
