@@ -77,7 +77,9 @@ def _run(arguments: list[str]) -> int:
     if command is None:
         raise _unknown(rest[0])
     parser = build_parser({rest[0]: command})
-    args = parser.parse_args(rest)
+    args, unknown = parser.parse_known_args(rest)
+    if unknown:
+        args.asked.error(f"unrecognized arguments: {' '.join(unknown)}")
     vars(args).update(vars(given), argv=arguments, program=main, whole_parser=lambda: build_parser(discover()))
     overrides_of(args)  # a --set that cannot be read is told before anything is done
     with ExitStack() as args.ends:

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
 
 from kernel.errors import Invalid
 from oxios.exits import Exit
@@ -35,6 +35,13 @@ class _Actions(_SubParsers):
         line = str(options.get("help") or "")
         options.setdefault("description", f"{line[:1].upper()}{line[1:]}." if line else None)
         return super().add_parser(name, **options)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        super().__call__(parser, namespace, values, option_string)
+        if "asked" not in namespace:  # By the innermost, which is done first.
+            namespace.asked = cast("dict[str, Parser]", self.choices)[values[0]]
 
 
 class Parser(argparse.ArgumentParser):

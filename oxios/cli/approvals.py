@@ -30,10 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which = listing.add_mutually_exclusive_group()
     which.add_argument("--pending", action="store_true", help="only those that stand now")
     which.add_argument("--all", action="store_true", help="answered ones too")
-    listing.add_argument("--json", action="store_true", help="as JSON")
     showing = places.add_parser("show", help="show one question whole")
     showing.add_argument("id", metavar="ID", help=_ID_HELP)
-    showing.add_argument("--json", action="store_true", help="as JSON")
     allowing = places.add_parser("allow", help="allow what was asked: once, or as the flag says")
     allowing.add_argument("id", metavar="ID", help=_ID_HELP)
     how_long = allowing.add_mutually_exclusive_group()
@@ -43,9 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     denying.add_argument("id", metavar="ID", help=_ID_HELP)
     denying.add_argument("--reason", default="", help="what the agent is told")
     standing = places.add_parser("standing", help="list what is allowed for always")
-    standing.add_argument("--json", action="store_true", help="as JSON")
     forgetting = places.add_parser("forget", help="take back what is allowed for always")
     forgetting.add_argument("key", metavar="KEY", help="as `oxios approvals standing` lists it")
+    for action in (parser, listing, showing, allowing, denying, standing, forgetting):
+        default = False if action is parser else argparse.SUPPRESS
+        action.add_argument("--json", action="store_true", default=default, help="one JSON value on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,8 +64,8 @@ async def _list(looking: Looking, args: argparse.Namespace) -> int:
     rows = cast("list[Fields]", found["approvals"])
     if not pending and not getattr(args, "all", False):
         rows = [row for row in rows if row["status"] in {"pending", "denied", "expired", "allowed"}]
-    if getattr(args, "json", False):
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    if args.json:
+        _print(rows)
         return Exit.OK
     if not rows:
         say("nothing was asked" if getattr(args, "all", False) else "nothing waits for an answer", args)
@@ -78,7 +78,7 @@ async def _list(looking: Looking, args: argparse.Namespace) -> int:
 async def _show(looking: Looking, args: argparse.Namespace) -> int:
     row = await looking.look("approvals.show", {"approval": _approval_id(args.id)})
     if args.json:
-        print(json.dumps(row, ensure_ascii=False, indent=2))
+        _print(row)
         return Exit.OK
     question = cast("Fields", row["question"])
     said = f"{row['choice']} by {row['answered_by']}" if row["choice"] else ""
@@ -103,6 +103,8 @@ async def _show(looking: Looking, args: argparse.Namespace) -> int:
 async def _allow(kernel: Kernel, args: argparse.Namespace) -> int:
     choice = "always" if args.always else "run" if args.run else "once"
     row = await _call(kernel, "approvals.answer", {"approval": args.id, "choice": choice})
+    if args.json:
+        _print(row)
     if row["status"] == "allowed":
         say("allowed; the same call passes when it is made again: resume, fork or submit", args)
     elif args.always:
@@ -111,7 +113,9 @@ async def _allow(kernel: Kernel, args: argparse.Namespace) -> int:
 
 
 async def _deny(kernel: Kernel, args: argparse.Namespace) -> int:
-    await _call(kernel, "approvals.answer", {"approval": args.id, "choice": "deny", "reason": args.reason})
+    row = await _call(kernel, "approvals.answer", {"approval": args.id, "choice": "deny", "reason": args.reason})
+    if args.json:
+        _print(row)
     say("denied", args)
     return Exit.OK
 
@@ -119,7 +123,7 @@ async def _deny(kernel: Kernel, args: argparse.Namespace) -> int:
 async def _standing(kernel: Kernel, args: argparse.Namespace) -> int:
     found = cast("list[Fields]", (await _call(kernel, "approvals.standing", {}))["standing"])
     if args.json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        _print(found)
     elif found:
         _table(
             ("KEY", "CAPABILITY", "BECAUSE OF"),
@@ -132,7 +136,9 @@ async def _standing(kernel: Kernel, args: argparse.Namespace) -> int:
 
 
 async def _forget(kernel: Kernel, args: argparse.Namespace) -> int:
-    await _call(kernel, "approvals.forget", {"key": args.key})
+    done = await _call(kernel, "approvals.forget", {"key": args.key})
+    if args.json:
+        _print(done)
     say(f"{args.key} is asked about again", args)
     return Exit.OK
 
@@ -154,6 +160,10 @@ async def _call(kernel: Kernel, name: str, arguments: Mapping[str, JsonValue]) -
     if "approval" in arguments:
         _approval_id(str(arguments["approval"]))
     return (await kernel.handle(kernel.operator).call(name, arguments)).data
+
+
+def _print(value: Fields | list[Fields]) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def _approval_id(text: str) -> str:

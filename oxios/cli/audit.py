@@ -40,15 +40,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verify.set_defaults(action=_verify)
     prove = actions.add_parser("prove", help="prove that an entry is in the journal")
     prove.add_argument("seq", type=int, help="the entry's number")
+    _already_json(prove)
     prove.set_defaults(action=_prove)
     consistency = actions.add_parser("consistency", help="prove that one size of the journal continues another")
     consistency.add_argument("old", type=int, help="the smaller size")
     consistency.add_argument("new", type=int, help="the larger size")
+    _already_json(consistency)
     consistency.set_defaults(action=_consistency)
     _configure_log(actions.add_parser("log", help="show entries"))
     export = actions.add_parser("export", help="write all entries as JSON lines that verify by themselves")
     export.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
     export.add_argument("--blobs", action="store_true", help="with the contents of blobs")
+    export.add_argument("--json", action="store_true", help="JSON lines, as without it")
     export.set_defaults(action=_export)
     checkpoint = actions.add_parser("checkpoint", help="print the newest signed checkpoint, to be kept elsewhere")
     checkpoint.set_defaults(action=_checkpoint)
@@ -58,6 +61,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     erase.add_argument("digest", help="64 hexadecimal characters, as `audit log --json` shows")
     erase.add_argument("--reason", required=True, help="stands in the journal")
     erase.set_defaults(action=_erase)
+
+
+def _already_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, as without it")
 
 
 def _configure_log(log: argparse.ArgumentParser) -> None:

@@ -52,7 +52,8 @@ def test_what_was_denied_is_allowed_later_then_always_then_forgotten(
     (row,) = home.listed()
     assert (row["status"], row["question"]["tool"]) == ("denied", "write")
     assert str(home.work / "made.txt") in home.oxios("approvals", "show", row["id"])
-    home.oxios("approvals", "allow", row["id"])
+    assert json.loads(home.oxios("approvals", "--json")) == [row]
+    assert json.loads(home.oxios("approvals", "allow", row["id"], "--json"))["status"] == "allowed"
     home.make()
     assert home.made
     assert {one["status"] for one in home.listed("--all")} == {"used", "granted"}
@@ -66,7 +67,7 @@ def test_what_was_denied_is_allowed_later_then_always_then_forgotten(
     assert (standing["key"], standing["approval"]) == ("write", newest["id"])
     home.make()
     assert home.made
-    home.oxios("approvals", "forget", "write")
+    assert json.loads(home.oxios("approvals", "forget", "write", "--json")) is not None
     assert json.loads(home.oxios("approvals", "standing", "--json")) == []
     (home.work / "made.txt").unlink()
     home.make()

@@ -260,3 +260,10 @@ def test_writing_acts_are_refused_while_the_home_is_taken(home: Path, capsys: py
         for argv in (["rotate-key"], ["erase", "00" * 32, "--reason", "x"]):
             assert main(["audit", *argv]) == 8
             assert str(os.getpid()) in capsys.readouterr().err
+
+
+def test_what_is_json_anyway_takes_the_flag(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--json` is the same everywhere: proofs and exports, which have no other form, take it too."""
+    for words in (["prove", "3"], ["consistency", "3", "9"]):
+        assert json.loads(_out(capsys, *words, "--json")) == json.loads(_out(capsys, *words))
+    assert _out(capsys, "export", "--json") == _out(capsys, "export")

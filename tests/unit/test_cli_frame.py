@@ -350,3 +350,12 @@ def test_the_verbosity_flags_set_the_log_level_and_set_beats_them() -> None:
     """-v is debug, -q is error, and an explicit --set log.level wins."""
     for argv, want in ((["-v"], "debug"), (["-q"], "error"), ([], None), (["-v", "--set", "log.level=info"], "info")):
         assert overrides_of(split_globals(argv)[0]).get("log.level") == want
+
+
+@pytest.mark.parametrize("words", ["audit prove 3 --nonsense", "runs list --nonsense", "undo r1.1 --nonsense"])
+def test_an_unknown_flag_leads_to_the_help_of_its_command(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag that a command does not have is answered with that command's own help, not the program's."""
+    assert main(words.split()) == Exit.USAGE
+    command = words.removesuffix(" 3 --nonsense").removesuffix(" r1.1 --nonsense").removesuffix(" --nonsense")
+    said = f"error: unrecognized arguments: --nonsense\ntry: oxios {command} --help\n"
+    assert capsys.readouterr().err == said
