@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from kernel.errors import Invalid
 from oxios.exits import Exit
-from oxios.frame import say, settings_for
+from oxios.frame import at_least_one, say, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kernel.journal.findings import Report
     from kernel.journal.note import VerifierKey
     from kernel.jsontypes import JsonObject
+    from kernel.ports.store import StoreReader
     from kernel.settings import Settings
 
 NAME = "audit"
@@ -68,11 +69,11 @@ def _already_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _configure_log(log: argparse.ArgumentParser) -> None:
-    log.add_argument("--run", help="of this run")
+    log.add_argument("--run", help="of this run: its id, or how it begins")
     log.add_argument("--principal", help="by this principal, e.g. user:alice")
     log.add_argument("--kind", help="of this kind, e.g. call.denied")
     log.add_argument("--after", type=int, default=0, metavar="SEQ", help="only entries after this one")
-    log.add_argument("--limit", type=int, default=0, metavar="N", help="at most this many (default: all)")
+    log.add_argument("--limit", type=at_least_one, default=0, metavar="N", help="at most this many (default: all)")
     log.add_argument("--follow", action="store_true", help="go on as entries are committed, until interrupted")
     log.add_argument("--json", action="store_true", help="one JSON object a line, as in an export")
     log.set_defaults(action=_log)
@@ -172,13 +173,25 @@ def _log(args: argparse.Namespace) -> int:
     from oxios.journal_lines import entries, line  # noqa: PLC0415 -- as above
 
     reader = make_store(settings_for(args)).reader()
-    query = EntryQuery(args.after, args.limit, args.run, args.kind, args.principal)
     try:
+        query = EntryQuery(args.after, args.limit, _stream(reader, args.run), args.kind, args.principal)
         for row in entries(reader, query, follow=args.follow):
             print(line(row, as_json=args.json), flush=args.follow)
     finally:
         reader.close()
     return Exit.OK
+
+
+def _stream(reader: StoreReader, typed: str | None) -> str | None:
+    """The stream that was meant: itself, or the run whose id begins so. Raises: Invalid, where several do."""
+    from kernel.ports.store import EntryQuery, RowQuery  # noqa: PLC0415 -- as above
+    from oxios.shortid import the_only  # noqa: PLC0415 -- as above
+
+    if not typed or reader.entries(EntryQuery(0, 1, typed)):
+        return typed
+    following = reader.rows(RowQuery("runs", {}, order="id", after=(typed, ""), limit=2))
+    found = [str(row["id"]) for row in following if str(row["id"]).startswith(typed)]
+    return the_only(found, "runs", typed) if found else typed
 
 
 def _export(args: argparse.Namespace) -> int:

@@ -267,3 +267,20 @@ def test_what_is_json_anyway_takes_the_flag(home: Path, capsys: pytest.CaptureFi
     for words in (["prove", "3"], ["consistency", "3", "9"]):
         assert json.loads(_out(capsys, *words, "--json")) == json.loads(_out(capsys, *words))
     assert _out(capsys, "export", "--json") == _out(capsys, "export")
+
+
+def test_the_log_of_a_run_is_found_by_what_begins_its_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--run` takes as much of an id as begins no other run, as every command does; more than none with `--limit`."""
+    monkeypatch.setenv("OXIOS_HOME", str(tmp_path / "home"))
+    (tmp_path / "work").mkdir()
+    for _ in range(2):
+        assert main(["seed", "submit", "list .", "--workspace", str(tmp_path / "work"), "-q"]) == 0
+    capsys.readouterr()
+    assert main(["runs", "list", "--json"]) == 0
+    one = str(json.loads(capsys.readouterr().out)[0]["id"])
+    assert _out(capsys, "log", "--run", one[:-3]) == _out(capsys, "log", "--run", one) != ""
+    assert main(["audit", "log", "--run", one[:2]]) == 2
+    assert "begins several runs" in capsys.readouterr().err
+    assert main(["audit", "log", "--limit", "-1"]) == 2
