@@ -5,7 +5,7 @@ Guarantees: a seed found here is the one that was recorded, or an error says tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -19,6 +19,8 @@ from ouroboros.seed import Seed
 CREATED: Final = "seed.created"
 _GOAL_CHARS_MAX: Final = 500
 _PAGE: Final = 1_000
+_AT_ONCE: Final = 100
+"""Seeds whose runs are asked for together."""
 
 
 async def record_seed(journal: Appender, seed: Seed, by: Principal, source: str) -> None:
@@ -47,6 +49,14 @@ class SeedBook:
         """Rows of the table `seeds`, newest first."""
         return await self.journal.rows("seeds", order="created_us", descending=True, limit=limit)
 
+    async def runs_of(self, seeds: Sequence[str]) -> dict[str, list[dict[str, Scalar]]]:
+        """Their rows of the table `runs`, the newest first."""
+        runs: list[dict[str, Scalar]] = []
+        for start in range(0, len(seeds), _AT_ONCE):
+            of_these = {"seed": tuple(seeds[start : start + _AT_ONCE])}
+            runs += await self.journal.rows("runs", of_these, order="started_us", descending=True)
+        return by_seed(runs)
+
     async def find(self, seed_id: str) -> Seed:
         """The seed of that id. Raises: NotFound."""
         known = await self.journal.rows("seeds", {"id": seed_id})
@@ -60,6 +70,14 @@ class SeedBook:
                     return found
             after = batch[-1].seq
         raise NotFound(f"the seed {seed_id} was erased from the journal", remedy="its runs still stand in `oxios runs`")
+
+
+def by_seed(runs: Iterable[dict[str, Scalar]]) -> dict[str, list[dict[str, Scalar]]]:
+    """Rows of the table `runs` by the seed that each carries out, in the order in which they come."""
+    found: dict[str, list[dict[str, Scalar]]] = {}
+    for row in runs:
+        found.setdefault(str(row["seed"]), []).append(row)
+    return found
 
 
 def _seed_of(entry: Entry) -> Seed | None:

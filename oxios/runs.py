@@ -188,7 +188,7 @@ def run_json(state: RunState, *, locked: bool = True) -> dict[str, Any]:
         "run": state.run,
         "seed": state.seed,
         "owner": state.owner,
-        "status": _status(state.status, locked=locked),
+        "status": status_now(state.status, locked=locked),
         "goal": state.directive.goal,
         "output": state.output,
         "note": state.note,
@@ -242,7 +242,7 @@ def _print_rows(rows: Sequence[Mapping[str, Scalar]], *, as_json: bool) -> None:
 
 
 def _print_run(state: RunState, *, locked: bool) -> None:
-    print(f"run      {state.run}\nstatus   {_status(state.status, locked=locked)}")
+    print(f"run      {state.run}\nstatus   {status_now(state.status, locked=locked)}")
     for name, value in (
         ("note", state.note),
         ("parent", state.parent),
@@ -284,13 +284,13 @@ def _replay_json(history: History, state: RunState, divergence: Divergence | Non
 
 
 def _with_status(row: Mapping[str, Scalar], *, locked: bool) -> dict[str, Scalar]:
-    return {**row, "status": _status(str(row["status"]), locked=locked)}
+    return {**row, "status": status_now(str(row["status"]), locked=locked)}
 
 
 def _when(time_us: int) -> str:
     return datetime.fromtimestamp(time_us / 1_000_000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _status(status: str, *, locked: bool) -> str:
+def status_now(status: str, *, locked: bool) -> str:
     """A run that is called running while no Oxios runs was interrupted."""
     return "interrupted" if status == "running" and not locked else status

@@ -21,6 +21,7 @@ from kernel.handle.handle import KernelHandle
 from kernel.ids import RunId
 from kernel.journal.projection import Scalar
 from kernel.jsontypes import JsonValue
+from kernel.ports.store import Filter
 from kernel.runtime.state import RunState
 from kernel.syscalls.declare import ToolResult
 from ouroboros.session import Session
@@ -103,7 +104,7 @@ class Desk:
     async def rows(
         self,
         table: str,
-        where: Mapping[str, Scalar] | None = None,
+        where: Filter | None = None,
         *,
         order: str = "",
         descending: bool = False,

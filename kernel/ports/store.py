@@ -29,7 +29,7 @@ LeafRow: TypeAlias = tuple[int, bytes]
 PROJECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "runs": (
         *("id", "seed", "owner", "status", "goal", "persona", "model", "workspace"),
-        *("started_us", "updated_us", "finished_us", "turns", "note"),
+        *("started_us", "updated_us", "finished_us", "turns", "note", "verdict"),
     ),
     "seeds": ("id", "parent", "generation", "goal", "created_us", "digest", "source"),
     "approvals": (

@@ -8,6 +8,7 @@ from typing import Final, cast
 from kernel.journal.entry import Entry
 from kernel.journal.projection import Projector, Scalar, Upsert
 from kernel.jsontypes import JsonObject
+from kernel.process.verdicts import verdict_word
 from kernel.runtime.text import cut_chars
 
 GOAL_CHARS_MAX: Final = 500
@@ -36,6 +37,7 @@ def _started(entry: Entry) -> Iterable[Upsert]:
             "finished_us": None,
             "turns": 0,
             "note": "",
+            "verdict": None,
         },
     )
 
@@ -63,9 +65,16 @@ def _finished(entry: Entry) -> Iterable[Upsert]:
     )
 
 
+def _reviewed(entry: Entry) -> Iterable[Upsert]:
+    # The run ended before it was judged: when it last did something stands.
+    verdict = verdict_word(cast("JsonObject", entry.payload))
+    return (Upsert("runs", {"id": entry.stream}, {"verdict": verdict}),)
+
+
 PROJECTORS: Final[Mapping[str, Projector]] = {
     "run.started": _started,
     "run.resumed": _resumed,
     "run.paused": _paused,
     "run.finished": _finished,
+    "review.verdict": _reviewed,
 }

@@ -11,9 +11,10 @@ from oxios.exits import Exit
 from oxios.frame import at_least_one, place, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kernel.journal.appender import Reader
+    from kernel.journal.projection import Scalar
     from ouroboros.seed import Seed
 
 NAME = "seed"
@@ -92,13 +93,19 @@ def _new(args: argparse.Namespace) -> int:
 async def _list(args: argparse.Namespace, journal: Reader) -> int:
     from ouroboros.seedbook import SeedBook  # noqa: PLC0415 -- for this action only
     from oxios.paint import one_line  # noqa: PLC0415 -- as above
+    from oxios.session import in_use  # noqa: PLC0415 -- as above
 
-    rows = await SeedBook(journal).listed(args.limit)
+    book, locked = SeedBook(journal), in_use(args)
+    rows = await book.listed(args.limit)
+    runs = await book.runs_of([str(row["id"]) for row in rows])
+    rows = [{**row, **_newest(runs.get(str(row["id"]), ()), locked=locked)} for row in rows]
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
         return Exit.OK
     for row in rows:
-        print(f"{row['id']}  {_when(row['created_us'])}  gen {row['generation']}  {one_line(str(row['goal']), 70)}")
+        stands = row["verdict"] or row["status"] or "not run"
+        goal = one_line(str(row["goal"]), 70)
+        print(f"{row['id']}  {_when(row['created_us'])}  gen {row['generation']}  {stands:<11}  {goal}")
     if not rows:
         say("no seed is on record; `oxios seed new` writes a template", args)
     return Exit.OK
@@ -117,9 +124,24 @@ async def _show(args: argparse.Namespace, journal: Reader) -> int:
         return Exit.OK
     lines = [f"{seed.id}  {_when(seed.created_us)}  generation {seed.generation}, parent {seed.parent or 'none'}"]
     lines += [seed.goal.strip(), *_fields(seed)]
-    lines += [f"run {row['id']}: {row['status']}, {row['turns']} turns" for row in runs]
+    lines += [f"run {row['id']}: {_stands(row)}, {row['turns']} turns" for row in runs]
     print(harmless("\n\n".join(lines)))
     return Exit.OK
+
+
+def _newest(runs: Sequence[Mapping[str, Scalar]], *, locked: bool) -> dict[str, Scalar]:
+    """How the newest of a seed's runs stands, and how it was judged; empty where there is none."""
+    from oxios.runs import status_now  # noqa: PLC0415 -- for this action only
+
+    if not runs:
+        return {"run": "", "status": "", "verdict": ""}
+    newest = runs[0]
+    status = status_now(str(newest["status"]), locked=locked)
+    return {"run": newest["id"], "status": status, "verdict": newest["verdict"] or ""}
+
+
+def _stands(run: Mapping[str, Scalar]) -> str:
+    return f"{run['status']}, review {run['verdict']}" if run["verdict"] else str(run["status"])
 
 
 def _fields(seed: Seed) -> Iterator[str]:

@@ -109,9 +109,19 @@ def test_seeds_on_record_are_listed_and_shown(place: Place) -> None:
     told_again = place.oxios("seed", "show", told["seed"]).stdout
     assert "1. file absent: x" in told_again
     assert f"run {told['run']}: finished" in told_again
+    assert [(row["run"], row["status"], row["verdict"]) for row in listed] == [(told["run"], "finished", "passed")]
     unknown = place.oxios("seed", "show", "s0")
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "seed list" in unknown.stderr
+
+
+def test_a_seed_whose_criteria_were_not_met_is_listed_as_failed(place: Place) -> None:
+    """The list and the seed itself say how the review went, where the run alone would be called finished."""
+    told = place.submitted("-", stdin="---\nbudget: {calls: 9}\n---\nlist .\n\n## Criteria\n- file exists: x\n")
+    line = place.oxios("seed", "list").stdout
+    assert told["seed"] in line
+    assert "failed" in line
+    assert f"run {told['run']}: finished, review failed" in place.oxios("seed", "show", told["seed"]).stdout
 
 
 def test_a_command_has_the_network_where_the_operator_gave_it(place: Place) -> None:

@@ -21,6 +21,11 @@ async () => {
 }
 """
 """Other colours come by transitions, which last a frame even for who wants no motion."""
+_TABLES_CUT: Final = """
+() => [...document.querySelectorAll(".table-scroll")].filter((one) => one.checkVisibility())
+  .filter((one) => one.scrollWidth > one.clientWidth + 1)
+  .map((one) => `the table ${one.ariaLabel} is ${one.scrollWidth} px in ${one.clientWidth}`)
+"""
 LOOKS: Final[tuple[tuple[Theme, int], ...]] = (("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360))
 COLOURS: Final = ("color-contrast", "link-in-text-block")
 """Axe's rules that another theme can break alone."""
@@ -64,4 +69,5 @@ async def looks_right(page: Page) -> list[str]:
         wide, window = await widths(page)
         if wide > window:
             found.append(f"{theme}: {wide} px in {window}")
+        found += [f"{window} px: {one}" for one in await page.evaluate(_TABLES_CUT)]
     return found

@@ -45,11 +45,26 @@ async def test_a_seed_is_submitted_and_passes(tmp_path: Path) -> None:
         await page.locator("[name=model]").fill("scripted/model")
         await page.get_by_role("button", name="Submit").click()
         await page.wait_for_url("**/seeds/s*")
-        await expect(page.locator("#seed article .badge-good")).to_have_text("passed")
+        await expect(page.locator("#seed article .badge-passed")).to_have_text("passed")
         await expect(page.locator(".finding-passed")).to_contain_text("file exists: summary.md")
         assert await axe(page) == []
         await page.goto(f"{site.url}/seeds")
         await expect(page.locator("#seeds tbody tr")).to_have_count(1)
+        await expect(page.locator("#seeds tbody .badge")).to_have_text(["passed"])
+
+
+async def test_the_list_of_seeds_says_how_each_was_judged(tmp_path: Path) -> None:
+    """A run that finished with a criterion unmet is no good one there either; nothing else of the list is read for it."""
+    seed = 'goal = "say done"\ncriteria = ["file exists: summary.md"]\nmodel = "scripted/model"'
+    async with open_site(tmp_path, [say("done")]) as site, open_browser(site) as browser:
+        page = await _at(browser, "/seeds")
+        await page.get_by_text("Submit a Seed").click()
+        await page.locator("[name=seed]").fill(seed)
+        await page.get_by_role("button", name="Submit").click()
+        await page.wait_for_url("**/seeds/s*")
+        await expect(page.locator("#seed article .badge-failed")).to_have_text("failed")
+        await page.goto(f"{site.url}/seeds")
+        await expect(page.locator("#seeds tbody .badge")).to_have_text(["failed"])
 
 
 async def test_what_is_no_seed_is_refused_and_stays_in_the_form(tmp_path: Path) -> None:

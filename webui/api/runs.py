@@ -42,6 +42,7 @@ class RunRow(Shape):
     finished_us: Micros
     turns: int
     note: str
+    verdict: Literal["", "passed", "failed", "undecided"] = Field(description="Of its review; empty where none was.")
 
 
 class RunQuery(Paging):
@@ -233,7 +234,7 @@ def _row(row: dict[str, Scalar]) -> RunRow:
     return RunRow.model_validate({**texts, **times})
 
 
-_TEXTS = ("id", "seed", "owner", "status", "goal", "persona", "model", "workspace", "note")
+_TEXTS = ("id", "seed", "owner", "status", "goal", "persona", "model", "workspace", "note", "verdict")
 ROUTES = [
     runs_list,
     runs_start,

@@ -32,6 +32,7 @@ class SeedRow(Shape):
 class SeedRun(Shape):
     run: str
     status: str
+    verdict: Literal["", "passed", "failed", "undecided"] = Field(description="Of its review; empty where none was.")
     started_us: Micros
 
 
@@ -121,6 +122,7 @@ async def seeds_get(desk: Desk, seed: Id) -> SeedOut:
             SeedRun(
                 run=str(row["id"]),
                 status=status_now(desk, str(row["id"]), row["status"]),
+                verdict=cast("Any", row["verdict"] or ""),
                 started_us=int(row["started_us"] or 0),
             )
             for row in runs

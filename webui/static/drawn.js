@@ -1,4 +1,5 @@
-// What was drawn, at first or later, is made ready: times told as "3 min ago", open details left open.
+// What was drawn, at first or later, is made ready: times told as "3 min ago", cells that know their headings, open
+// details left open.
 
 const readers = [];
 
@@ -37,6 +38,14 @@ if (window.Idiomorph) {
   // A place that the person had filled (a step's request, a replay's end) comes empty with its region, and keeps what it has.
   window.Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.dataset?.kept !== undefined && old.childElementCount);
 }
+
+// Where there is no room for columns, a cell stands beside its heading: see tables.css.
+whenDrawn((part) => {
+  for (const table of [part.closest?.("table") ?? [], ...part.querySelectorAll("table.table")].flat()) {
+    const headings = [...(table.tHead?.rows[0]?.cells ?? [])].map((one) => one.textContent.trim());
+    for (const row of table.tBodies[0]?.rows ?? []) for (const cell of row.cells) cell.dataset.label = headings[cell.cellIndex] ?? "";
+  }
+});
 
 const spoken = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "auto", style: "short" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });

@@ -7,7 +7,7 @@ from typing import Final
 from kernel.errors import JournalDown
 from kernel.ports.store import StoreAbsent, StoreOutdated
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The head of `migrations/versions`; a test compares the two."""
 
 SELECT: Final = "SELECT version_num FROM alembic_version"

@@ -105,6 +105,7 @@ CREATE TABLE runs (
   finished_us BIGINT,
   turns INTEGER DEFAULT 0,
   note VARCHAR,
+  verdict VARCHAR,
   PRIMARY KEY (id)
 );
 
@@ -186,6 +187,6 @@ CREATE TABLE alembic_version (
   CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0005');
+INSERT INTO alembic_version (version_num) VALUES ('0006');
 
 COMMIT;

@@ -79,6 +79,7 @@ class Runs(SQLModel, table=True):
     finished_us: int | None = Field(sa_type=BigInteger)
     turns: int | None = Field(sa_column_kwargs=_ZERO)
     note: str | None
+    verdict: str | None
 
 
 class Seeds(SQLModel, table=True):

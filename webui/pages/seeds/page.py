@@ -8,16 +8,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from litestar import Response, get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from kernel.ids import RunId
 from kernel.journal.projection import Scalar
+from ouroboros.seedbook import by_seed
 from webui import seeds
 from webui.desk import Desk
 from webui.forms import Form, Part, redirected
 from webui.items import VerdictItem
 from webui.navigation import NavItem
 from webui.record import of_run
+from webui.runs_view import status_now
 from webui.view import page, part
 
 NAV = NavItem("Seeds", "/seeds", "sprout", 20, keys="g s")
@@ -25,9 +27,9 @@ SHOWN: Final = 100
 
 
 @get("/seeds", include_in_schema=False)
-async def index(desk: Desk, part_: Part = "") -> Response[str]:
-    """The newest first."""
-    model: dict[str, Any] = {"seeds": await _listed(desk)}
+async def index(desk: Desk, before: FromQuery[str] = "", part_: Part = "") -> Response[str]:
+    """The newest first; `before` is the last of the page before."""
+    model: dict[str, Any] = {"before": before, "limit": SHOWN, "seeds": await _listed(desk, before)}
     if part_ == "list":
         return part(desk, "seeds/list.html", **model)
     may = desk.may("kernel:runs", "w")
@@ -64,14 +66,16 @@ async def show(desk: Desk, seed_id: FromPath[str], part_: Part = "") -> Response
     return page(desk, "seeds/show.html", title="Seed", **model)
 
 
-async def _listed(desk: Desk) -> list[dict[str, Any]]:
-    rows = await desk.kernel.journal.rows("seeds", order="created_us", descending=True, limit=SHOWN)
-    runs = await desk.rows("runs", order="started_us", descending=True, limit=10 * SHOWN)
-    of_seed: dict[str, list[dict[str, Scalar]]] = {}
-    for run in runs:
-        of_seed.setdefault(str(run["seed"]), []).append(run)
-    seen = [row for row in rows if desk.sees_all or row["id"] in of_seed]
-    return [{**row, "runs": of_seed.get(str(row["id"]), [])} for row in seen]
+async def _listed(desk: Desk, before: str) -> list[dict[str, Any]]:
+    """Each with its runs, the newest first."""
+    last = await desk.kernel.journal.rows("seeds", {"id": before}, limit=1) if before else []
+    after = (last[0]["created_us"], last[0]["id"]) if last else None
+    rows = await seeds.listed(desk, after=after, limit=SHOWN)
+    ids = tuple(str(row["id"]) for row in rows)
+    of_these = {"seed": ids}
+    runs = await desk.rows("runs", of_these, order="started_us", descending=True, limit=10 * SHOWN) if ids else []
+    of_seed = by_seed({**row, "status": status_now(desk, str(row["id"]), row["status"])} for row in runs)
+    return [{**row, "runs": of_seed.get(str(row["id"]), [])} for row in rows]
 
 
 async def _run(desk: Desk, row: dict[str, Scalar]) -> dict[str, Any]:
