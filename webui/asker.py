@@ -59,6 +59,10 @@ class WebAsker:
             self._tell(waiting.run)
         return waiting.answer
 
+    def asking(self) -> list[RunId]:
+        """Runs that wait for an answer."""
+        return list(self._waiting)
+
     def waiting(self, run: RunId) -> Waiting | None:
         return self._waiting.get(run)
 

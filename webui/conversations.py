@@ -101,6 +101,12 @@ class Conversation:
         return not (self.busy or self.queue or self.uploads or self.draft.spec)
 
     @property
+    def asks(self) -> bool:
+        """Whether it waits for a person: with a draft, or with questions before it begins."""
+        turn = self.session.turn
+        return self.draft.spec is not None or (turn is not None and turn.status == "waiting")
+
+    @property
     def reply(self) -> str:
         """The newest turn's; whole, where it was given here and its record is cut."""
         return self._cycle.result().response if self.session.turns else ""
@@ -366,6 +372,10 @@ class Conversations:
     def busy(self, session: str) -> bool:
         found = self._open.get(session)
         return found is not None and found.busy
+
+    def asking_ids(self, owner: Principal) -> list[str]:
+        """Open sessions of somebody that wait for them."""
+        return [one.session.id for one in self._open.values() if one.asks and one.session.owner == owner]
 
     def busy_ids(self, owner: Principal | None = None) -> list[str]:
         """Sessions with a turn under way."""

@@ -301,6 +301,11 @@ class Rooms:
         await room.loaded.wait()
         return room
 
+    def page(self, session: str) -> Transcript | None:
+        """What of the session is shown where somebody is in its room, with nothing read for it."""
+        room = self._rooms.get(session)
+        return room.page if room is not None and room.loaded.is_set() else None
+
     def leave(self, room: Room) -> None:
         if self._rooms.get(room.id) is room:
             del self._rooms[room.id]

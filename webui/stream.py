@@ -324,7 +324,7 @@ def _run_undone(frame: Frame) -> str:
 def topics_of(entry: Entry) -> frozenset[str]:
     """What regions of pages an entry changes."""
     noun = entry.kind.partition(".")[0]
-    if entry.stream == SYSTEM_STREAM and noun == "call":
+    if entry.stream == SYSTEM_STREAM and noun == "call" and entry.kind != "call.undone":
         return frozenset()
     return _TOPICS.get(noun, frozenset())
 

@@ -54,7 +54,7 @@ async def test_a_seed_is_submitted_and_passes(tmp_path: Path) -> None:
 
 
 async def test_the_list_of_seeds_says_how_each_was_judged(tmp_path: Path) -> None:
-    """A run that finished with a criterion unmet is no good one there either; nothing else of the list is read for it."""
+    """A run that finished with a criterion unmet is no good one there either."""
     seed = 'goal = "say done"\ncriteria = ["file exists: summary.md"]\nmodel = "scripted/model"'
     async with open_site(tmp_path, [say("done")]) as site, open_browser(site) as browser:
         page = await _at(browser, "/seeds")

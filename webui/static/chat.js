@@ -1,6 +1,7 @@
 // A conversation: what is said and waits to be taken, what waits for the person, and where things stand.
 
 import "./approvals.js";
+import "./sides.js";
 
 import { obey, slash } from "./commands.js";
 import { send, tell } from "./send.js";
@@ -320,21 +321,9 @@ document.addEventListener("submit", (event) => {
   else say(answers.length === 1 ? answers[0] : answers.map((one, place) => `${place + 1}. ${one}`).join("\n"));
 });
 
-// The sides: beside the conversation where there is room, over it where there is none.
-
-function fold(button) {
-  const name = button.dataset.fold;
-  const open = !document.getElementById(name).checkVisibility();
-  const chat = document.querySelector("[data-chat]").classList;
-  chat.toggle(`with-${name}`, open);
-  chat.toggle(`without-${name}`, !open);
-  button.setAttribute("aria-expanded", String(open));
-}
-
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.fold !== undefined) return fold(button);
   if (button.id === "newest") scroll.scrollTop = scroll.scrollHeight;
   else if (button.dataset.suggest !== undefined) write(button.dataset.suggest);
   else if (button.dataset.fork !== undefined) act(session, "fork", { turn: button.dataset.fork });

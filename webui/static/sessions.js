@@ -1,6 +1,7 @@
 // What is done to sessions: to the one that is open, and to those in the list, each with a menu of its own.
 
 import { send, tell } from "./send.js";
+import { sawNow } from "./session-list.js";
 
 const shown = document.querySelector("[data-conversation]")?.dataset.conversation ?? "";
 const menu = document.getElementById("session-menu");
@@ -8,42 +9,47 @@ const dialog = document.getElementById("rename");
 const named = document.getElementById("rename-name");
 let opener = null;
 
+const DONE = { archive: "The session was archived", "": "The session was brought back from the archive" };
+
 export async function act(session, name, fields = {}) {
+  sawNow(session);
   try {
     const answer = await send(`/chat/${session}/${name}`, fields);
     const where = answer.headers.get("HX-Redirect");
     if (where) location.assign(where);
     else if (name === "delete") deleted(session, (await answer.json()).undo);
     else if (session === shown) location.reload();
+    else if (name === "archive") say(DONE[opener?.dataset.archived ? "" : "archive"], `/chat/${session}/archive`);
   } catch (error) {
     tell(error);
   }
 }
 
 function deleted(session, undo) {
-  if (session !== shown) {
-    document.dispatchEvent(new CustomEvent("oxios:toast", { detail: { kind: "good", title: "The session was deleted", undo } }));
-    return;
-  }
-  sessionStorage.setItem("oxios.deleted", undo);
+  if (session !== shown) return say("The session was deleted", undo);
+  sessionStorage.setItem("oxios.deleted", JSON.stringify({ message: "The session was deleted", undo }));
   location.assign("/chat/new");
 }
 
+function say(title, undo) {
+  document.dispatchEvent(new CustomEvent("oxios:toast", { detail: { kind: "good", title, undo } }));
+}
+
 function offerUndo() {
-  const undo = sessionStorage.getItem("oxios.deleted");
+  const { message, undo } = JSON.parse(sessionStorage.getItem("oxios.deleted") ?? "{}");
   if (!undo) return;
   sessionStorage.removeItem("oxios.deleted");
   const bar = document.createElement("p");
   bar.className = "undo-bar";
   bar.role = "status";
-  bar.textContent = "The session was deleted. ";
+  bar.textContent = `${message}. `;
   const button = document.createElement("button");
   button.type = "button";
   button.className = "button";
   button.textContent = "Undo";
   button.addEventListener("click", async () => {
     try {
-      location.assign((await send(undo, {})).headers.get("HX-Redirect"));
+      location.assign((await send(undo, {})).headers.get("HX-Redirect") ?? "/chat");
     } catch (error) {
       tell(error);
     }

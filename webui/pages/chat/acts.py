@@ -6,12 +6,12 @@ comes back by `restore`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from litestar import Response, post
 from litestar.datastructures import UploadFile
 from litestar.enums import RequestEncodingType
-from litestar.params import Body, FromPath
+from litestar.params import Body, FromPath, FromQuery
 
 from kernel.errors import Invalid
 from kernel.runtime.attached import attachment_of
@@ -23,6 +23,14 @@ from webui.desk import Desk
 from webui.forms import Form, redirected
 from webui.queued import Said
 
+SEVERAL_MAX: Final = 200
+_SEVERAL: Final = {
+    "archive": ("archived", "unarchive"),
+    "unarchive": ("brought back from the archive", "archive"),
+    "delete": ("deleted", "restore"),
+    "restore": ("brought back", "delete"),
+}
+"""What is said of each act, and the one that takes it back."""
 Upload = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.MULTI_PART)]
 
 
@@ -64,9 +72,7 @@ async def archive(desk: Desk, session_id: FromPath[str]) -> None:
 async def delete(desk: Desk, session_id: FromPath[str]) -> dict[str, str]:
     """Out of every list; the answer says where to take it back."""
     acts, session = await _own(desk, session_id)
-    talk = desk.house.conversations.of(session)
-    if talk.busy:
-        await talk.stop()
+    await _stopped(desk, session)
     await acts.delete(session)
     return {"message": "deleted", "undo": f"/chat/{session.id}/restore"}
 
@@ -77,6 +83,34 @@ async def restore(desk: Desk, session_id: FromPath[str]) -> Response[str]:
     acts, session = await _own(desk, session_id)
     await acts.restore(session)
     return redirected(f"/chat/{session.id}")
+
+
+@post("/chat/several", include_in_schema=False, status_code=200)
+async def several(desk: Desk, act: FromQuery[str], ids: FromQuery[str]) -> dict[str, str]:
+    """The same act on several sessions, `ids` with commas between them; the answer says where to take it back."""
+    if act not in _SEVERAL:
+        raise Invalid(f"{act!r} is nothing to do with several sessions", remedy=f"one of {', '.join(_SEVERAL)}")
+    chosen = list(dict.fromkeys(filter(None, ids.split(","))))
+    if not 0 < len(chosen) <= SEVERAL_MAX:
+        raise Invalid(f"{len(chosen)} sessions were chosen", remedy=f"choose 1 to {SEVERAL_MAX}")
+    found = [await _own(desk, one) for one in chosen]
+    for acts, session in found:
+        if act == "delete":
+            await _stopped(desk, session)
+            await acts.delete(session)
+        elif act == "restore":
+            await acts.restore(session)
+        else:
+            await acts.archive(session, archived=act == "archive")
+    done, undo = _SEVERAL[act]
+    told = f"{len(found)} session{'' if len(found) == 1 else 's'} {done}"
+    return {"message": told, "undo": f"/chat/several?act={undo}&ids={','.join(chosen)}"}
+
+
+async def _stopped(desk: Desk, session: Session) -> None:
+    talk = desk.house.conversations.of(session)
+    if talk.busy:
+        await talk.stop()
 
 
 @post("/chat/{session_id:str}/fork", include_in_schema=False)
@@ -115,4 +149,4 @@ async def _own(desk: Desk, session_id: str) -> tuple[SessionDesk, Session]:
     return SessionDesk(desk.kernel, desk.user.principal), talk.session
 
 
-ROUTES = [change, rename, pin, archive, delete, restore, fork, edit, attach]
+ROUTES = [change, rename, pin, archive, delete, several, restore, fork, edit, attach]

@@ -7,10 +7,10 @@ from typing import Any
 
 from ouroboros.sessionglance import Glance
 from webui.desk import Desk
-from webui.items import CallItem, StepItem
+from webui.items import CallItem, RunItem, StepItem
 from webui.record import Loaded, of_session
-
-_TURNS_READ = 3
+from webui.rooms import TURNS_SHOWN
+from webui.toolview import change_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +18,19 @@ class Touched:
     """A file that the newest turns changed."""
 
     path: str
-    run: str
-    changes: int
+    calls: tuple[CallItem, ...]
+    """The oldest first."""
+    added: int
+    removed: int
     undone: bool
 
 
 async def details_of(desk: Desk, seen: Glance, loaded: Loaded | None = None) -> dict[str, Any]:
-    """The model of `details.html`; `loaded` are the newest turns, where they were read already."""
+    """The model of `details.html`, of the turns that the page shows; `loaded` where they were read already."""
     session = seen.session
-    loaded = loaded or await of_session(desk.kernel.journal, session.id, turns=_TURNS_READ)
-    items = list(loaded.page.items.values())
+    page = loaded.page if loaded else desk.house.rooms.page(session.id)
+    page = page or (await of_session(desk.kernel.journal, session.id, turns=TURNS_SHOWN)).page
+    items = list(page.items.values())
     steps = [item for item in items if isinstance(item, StepItem) and item.replied]
     model = session.model or desk.kernel.settings.model.default
     window = desk.kernel.supervisor.desk.window_of(model)
@@ -43,7 +46,7 @@ async def details_of(desk: Desk, seen: Glance, loaded: Loaded | None = None) -> 
         "used_percent": min(100, round(100 * used / window)) if window else 0,
         "touched": touched_in([item for item in items if isinstance(item, CallItem)]),
         "lineage": list(turn.generations) if turn is not None else [],
-        "runs": sorted(loaded.runs, reverse=True),
+        "runs": sorted({item.run for item in items if isinstance(item, RunItem)}, reverse=True),
     }
 
 
@@ -53,7 +56,10 @@ def touched_in(calls: list[CallItem]) -> list[Touched]:
     for call in calls:
         if call.kind == "edit" and call.state == "done":
             found.setdefault(call.target, []).append(call)
-    return [
-        Touched(path, made[-1].run, len(made), all(call.undone for call in made))
-        for path, made in reversed(found.items())
-    ]
+    return [_touched(path, made) for path, made in reversed(found.items())]
+
+
+def _touched(path: str, made: list[CallItem]) -> Touched:
+    stands = [change for call in made if not call.undone and (change := change_of(call.tool, call.args))]
+    added, removed = sum(one.added for one in stands), sum(one.removed for one in stands)
+    return Touched(path, tuple(made), added, removed, all(call.undone for call in made))

@@ -16,7 +16,7 @@ from kernel.engine.report import configured
 from kernel.persona import load_personas
 from kernel.terms import asked_terms
 from ouroboros.cycle import check_message
-from ouroboros.sessionbook import SessionBook
+from ouroboros.sessionbook import LISTED_MAX, SessionBook
 from ouroboros.sessiondesk import APPROVALS
 from ouroboros.sessionglance import Glance, glance_of
 from webui import sse
@@ -36,12 +36,15 @@ from webui.view import page, part
 
 NAV = NavItem("Chat", "/chat", "message-square", 10, keys="g c")
 SESSIONS_SHOWN = 60
+APPROVALS_READ = 200
 
 
 @get("/chat", include_in_schema=False)
-async def index(desk: Desk, q: FromQuery[str] = "", archived: FromQuery[str] = "", part_: Part = "") -> Response[Any]:
-    """The newest session; an empty one where there is none."""
-    listed = await _listed(desk, q, archived)
+async def index(
+    desk: Desk, q: FromQuery[str] = "", archived: FromQuery[str] = "", n: FromQuery[int] = 0, part_: Part = ""
+) -> Response[Any]:
+    """The newest session; an empty one where there is none. `n` is how many of them the list has."""
+    listed = await _listed(desk, q, archived, n=n)
     if part_ == "sessions":
         return part(desk, "chat/sessions.html", **listed)
     sessions = listed["sessions"]
@@ -79,11 +82,12 @@ async def show(
     part_: Part = "",
     q: FromQuery[str] = "",
     archived: FromQuery[str] = "",
+    n: FromQuery[int] = 0,
     before: FromQuery[int | None] = None,
 ) -> Response[Any]:
     """One conversation."""
     if part_ == "sessions":
-        return part(desk, "chat/sessions.html", **await _listed(desk, q, archived, session_id))
+        return part(desk, "chat/sessions.html", **await _listed(desk, q, archived, session_id, n=n))
     if part_ == "details":
         whole = glance_of(await desk.session(session_id))
         return part(desk, "chat/details.html", **await details_of(desk, whole), **await _choices(desk))
@@ -172,31 +176,44 @@ async def _drawn(desk: Desk, seen: Glance, loaded: Loaded) -> dict[str, Any]:
     return {"html": await drawing.draw_slowly(items), "earlier": begun if loaded.earlier else 0}
 
 
-async def _listed(desk: Desk, q: str = "", archived: str = "", shown: str = "") -> dict[str, Any]:
-    """What the list of sessions is drawn from."""
-    return {"sessions": await _sessions(desk, q, archived), "q": q, "archived": archived, "shown": shown}
+async def _listed(desk: Desk, q: str = "", archived: str = "", shown: str = "", n: int = 0) -> dict[str, Any]:
+    """What the list of sessions is drawn from; `more` is how many the list has when there are more to see."""
+    limit = min(max(n, SESSIONS_SHOWN), LISTED_MAX)
+    sessions = await _sessions(desk, q, archived, limit)
+    more = limit + SESSIONS_SHOWN if len(sessions) >= limit and limit < LISTED_MAX and not q else 0
+    return {"sessions": sessions, "q": q, "archived": archived, "shown": shown, "n": n, "more": more}
 
 
-async def _sessions(desk: Desk, q: str, archived: str) -> list[dict[str, Any]]:
+async def _sessions(desk: Desk, q: str, archived: str, limit: int) -> list[dict[str, Any]]:
     """The user's own: the pinned ones first, or those in which every word of `q` stands."""
     book = SessionBook(desk.kernel.journal, desk.user.principal)
     busy = set(desk.house.conversations.busy_ids(desk.user.principal))
+    asks = await _asking(desk)
     snippets: dict[str, str] = {}
     if asked_terms(q):
         found = await book.search(q, limit=SESSIONS_SHOWN)
         rows = [one.row for one in found]
         snippets = {str(one.row["id"]): one.snippet for one in found}
     else:
-        rows = list((await book.page("archived" if archived else "active", limit=SESSIONS_SHOWN)).rows)
+        rows = list((await book.page("archived" if archived else "active", limit=limit)).rows)
     return [
         {
             **row,
             "title": row["name"] or row["opening"] or "New session",
             "busy": row["id"] in busy,
+            "asks": row["id"] in asks,
             "snippet": snippets.get(str(row["id"]), ""),
         }
         for row in rows
     ]
+
+
+async def _asking(desk: Desk) -> set[str]:
+    """The user's sessions that wait for them: an approval, an agent's question, what is asked before it begins."""
+    house = desk.house
+    pending = await desk.rows("approvals", {"status": "pending"}, limit=APPROVALS_READ)
+    runs = [str(row["run"]) for row in pending if row["run"]] + list(house.asker.asking())
+    return {*house.conversations.asking_ids(desk.user.principal), *(house.hub.account(run) for run in runs)}
 
 
 async def _choices(desk: Desk) -> dict[str, Any]:
