@@ -2,7 +2,8 @@
 
 Guarantees: the result holds only the tags and attributes named here; links open elsewhere, carry no
 referrer and lead to http, https or mail; images are not fetched but shown as links, since fetching one tells
-its server. The source's own HTML is text. Costs some microseconds a line; sources are cut at a bound.
+its server. The source's own HTML is text, and what steers a terminal is left out.
+Costs some microseconds a line; sources are cut at a bound.
 
 Source: CommonMark 0.31; nh3 (ammonia).
 """
@@ -17,6 +18,8 @@ from typing import Final
 import nh3
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+
+from webui.terminal import plain
 
 SOURCE_CHARS_MAX: Final = 200_000
 KEPT_CHARS_MAX: Final = 4_000_000
@@ -81,7 +84,7 @@ class Drawn:
 
 
 def _render(source: str) -> Markup:
-    rendered = _parser().render(source)
+    rendered = _parser().render(plain(source))
     return Markup(  # noqa: S704 -- it has passed the sanitiser
         nh3.clean(
             rendered,

@@ -33,6 +33,11 @@ def to_html(text: str) -> Markup:
     return Markup("").join(shown)
 
 
+def plain(text: str) -> str:
+    """The same as words alone: nothing that steers a terminal, no colours, no control characters but line ends."""
+    return _SGR.sub("", _OTHER.sub("", text))
+
+
 def _last_written(line: str) -> str:
     return next((part for part in reversed(line.split("\r")) if part), "")
 

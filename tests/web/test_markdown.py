@@ -57,6 +57,11 @@ def _harmless(source: str) -> None:
         assert href.startswith(("http:", "https:", "mailto:", "/", "#", "?", ".")) or ":" not in href.split("/")[0]
 
 
+def test_what_steers_a_terminal_is_left_out() -> None:
+    """A reply that quotes a program's colours shows its words, without the signs that no font has."""
+    assert str(to_html("done \x1b[32mgreen\x1b[0m \x1b]0;title\x07ok\x00")) == "<p>done green ok</p>\n"
+
+
 @pytest.mark.parametrize("source", HOSTILE)
 def test_hostile_sources_lose_their_teeth(source: str) -> None:
     """Only the named tags and attributes come out, and links that lead nowhere dangerous."""

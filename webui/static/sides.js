@@ -39,7 +39,8 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[data-card]");
   if (link) return toCard(link, event);
   const button = event.target.closest?.("button");
-  if (button?.dataset.fold !== undefined) show(button.dataset.fold, !isShown(button.dataset.fold));
+  if (button?.dataset.pickers !== undefined) button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true"));
+  else if (button?.dataset.fold !== undefined) show(button.dataset.fold, !isShown(button.dataset.fold));
   else if (button?.dataset.toFile !== undefined) toFile(button);
 });
 for (const button of document.querySelectorAll("[data-fold]")) button.setAttribute("aria-expanded", String(isShown(button.dataset.fold)));

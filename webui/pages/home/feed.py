@@ -30,7 +30,9 @@ def _ended(payload: Payload) -> str:
 
 
 def _outcome(payload: Payload) -> str:
-    return "" if payload["tool"] in _QUIET else f"{payload['tool']} {'done' if payload['ok'] else 'failed'}"
+    tool = str(payload["tool"])
+    quiet = tool in _QUIET or tool.endswith(_LOOKS)
+    return "" if quiet else f"{tool} {'done' if payload['ok'] else 'failed'}"
 
 
 def _asked(payload: Payload) -> str:
@@ -43,7 +45,9 @@ def _verdict(payload: Payload) -> str:
     return f"review {words[payload.get('passed')]}"
 
 
-_QUIET: Final = frozenset({"budget.open", "ask_model", "runs.start", "approvals.list", "approvals.standing"})
+_QUIET: Final = frozenset({"budget.open", "ask_model", "runs.start", "approvals.standing"})
+_LOOKS: Final = (".list", ".show")
+"""How syscalls end that only look something up."""
 _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     "run.started": _goal,
     "run.resumed": lambda payload: f"run resumed by {payload.get('by', '')}",

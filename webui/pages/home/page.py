@@ -18,6 +18,7 @@ from webui.figures import spent_micro_usd
 from webui.forms import Part
 from webui.navigation import NavItem
 from webui.pages.home.feed import told
+from webui.runs_view import status_now
 from webui.view import page, part
 
 NAV = NavItem("Home", "/", "house", 0, keys="g h")
@@ -43,7 +44,7 @@ async def _model(desk: Desk) -> dict[str, Any]:
     pending = await desk.rows("approvals", {"status": "pending"}, order="asked_us", limit=20)
     return {
         "running": [row for row in running if kernel.runs.live(RunId(str(row["id"])))],
-        "recent": recent,
+        "recent": [{**row, "status": status_now(desk, str(row["id"]), row["status"])} for row in recent],
         "approvals": [row_of(row) for row in pending],
         "feed": await _feed(desk),
         "journal": {
