@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from kernel.testing.provider import call, say
 from tests.web.browser import Browser, Theme, axe, live, open_browser, open_site, weight, widths
 from tests.web.filled_home import approval_of, begin
+from tests.web.page_world import post, signed_in
 from tests.world import OWNER
 
 pytestmark = pytest.mark.anyio
@@ -64,8 +65,9 @@ async def test_the_palette_finds_and_goes_there_by_keyboard(tmp_path: Path) -> N
         await page.keyboard.press("ArrowDown")
         await expect(page.locator("#palette [aria-selected=true]")).to_have_id("found-1")
         await page.keyboard.press("Control+a")
-        await page.keyboard.type("approvals")
-        await expect(page.locator("#palette [role=option]")).to_have_count(1)
+        async with page.expect_response("**/palette?q=approvals"):
+            await page.keyboard.type("approvals")
+        await expect(page.locator("#palette [aria-selected=true]")).to_contain_text("Approvals")
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/approvals")
 
@@ -205,3 +207,22 @@ async def test_who_is_nobody_comes_to_the_page_after_signing_in(tmp_path: Path) 
         await page.goto(site.link(then="/style"))
         await page.wait_for_url(f"{site.url}/style")
         await live(page)
+
+
+async def test_the_palette_reaches_all_that_has_a_page(tmp_path: Path) -> None:
+    """A Seed and a run by their goals, a session by its first message, a tool, a setting, an entry by its number."""
+    async with open_site(tmp_path) as site, signed_in(site) as client:
+        answer = await post(client, "/seeds", seed='goal = "list the walruses"')
+        seed = answer.headers["hx-redirect"]
+        rows = await site.kernel.journal.rows("runs")
+        wanted = {
+            "walruses": (seed, f"/runs/{rows[0]['id']}"),
+            "web_fetch": ("/tools#tool-web_fetch",),
+            "model default": ("/settings?q=model.default",),
+            "3": ("/audit/3",),
+            "password": ("/account",),
+        }
+        for words, paths in wanted.items():
+            found = (await client.get("/palette", params={"q": words})).text
+            assert [path for path in paths if f'data-href="{path}"' not in found] == [], words
+        assert "/audit/" not in (await client.get("/palette", params={"q": "999999"})).text

@@ -12,10 +12,20 @@ let chordTimer = 0;
 const FIXED = [
   [`${MOD} K`, "Find anything", openPalette],
   [`${MOD} B`, "Fold the menu", toggleSidebar],
+  [`${MOD} Shift O`, "New chat", () => location.assign("/chat/new")],
+  [`${MOD} Shift B`, "Show or hide the details of a chat", toggleDetails],
   [`${MOD} /`, "Keyboard shortcuts", openShortcuts],
   ["?", "Keyboard shortcuts", openShortcuts],
   ["Esc", "Close what is open", null],
+  ["Y", "Allow once, on an approval", null],
+  ["R", "Allow for the run, on an approval", null],
+  ["A", "Allow for always, on an approval", null],
+  ["N", "Deny, on an approval", null],
 ];
+
+function toggleDetails() {
+  document.querySelector('[data-fold="details"]')?.click();
+}
 
 function openShortcuts() {
   const list = document.getElementById("shortcuts-list");
@@ -62,9 +72,9 @@ document.addEventListener("keydown", (event) => {
     }
     return;
   }
-  if ((event.metaKey || event.ctrlKey) && event.shiftKey && key === "o") {
+  if ((event.metaKey || event.ctrlKey) && event.shiftKey && "ob".includes(key)) {
     event.preventDefault();
-    location.assign("/chat/new");
+    FIXED.find(([keys]) => keys === `${MOD} Shift ${key.toUpperCase()}`)[2]();
     return;
   }
   if (event.metaKey || event.ctrlKey || event.altKey || writing(event.target) || document.querySelector("dialog[open]")) return;
