@@ -176,6 +176,12 @@ class Conversation:
         self.draft.answer = spec
         self.draft.answered.set()
 
+    async def rewind(self, turn: int) -> None:
+        """Leave what came after a turn out of the conversation. Raises: NotFound, Conflict, JournalDown."""
+        if self.busy:
+            await self.stop()
+        await SessionDesk(self._kernel, self.session.owner).rewind(self.session, turn)
+
     async def edit(self, turn: int, said: Said) -> str:
         """Say a turn anew: it and what came after it leave the conversation; `begun`, or `known` as by `say`.
 
@@ -188,9 +194,7 @@ class Conversation:
         if found is None:
             raise NotFound(f"there is no turn {turn}", remedy="it may have been rewound already")
         with self._taking(said.key):
-            if self.busy:
-                await self.stop()
-            await SessionDesk(self._kernel, self.session.owner).rewind(self.session, turn - 1)
+            await self.rewind(turn - 1)
             said.context = said.context or found.context
             await self._begin(said).taken()
         return "begun"

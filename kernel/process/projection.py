@@ -8,7 +8,6 @@ from typing import Final, cast
 from kernel.journal.entry import Entry
 from kernel.journal.projection import Projector, Scalar, Upsert
 from kernel.jsontypes import JsonObject
-from kernel.process.verdicts import verdict_word
 from kernel.runtime.text import cut_chars
 
 GOAL_CHARS_MAX: Final = 500
@@ -67,8 +66,9 @@ def _finished(entry: Entry) -> Iterable[Upsert]:
 
 def _reviewed(entry: Entry) -> Iterable[Upsert]:
     # The run ended before it was judged: when it last did something stands.
-    verdict = verdict_word(cast("JsonObject", entry.payload))
-    return (Upsert("runs", {"id": entry.stream}, {"verdict": verdict}),)
+    passed = cast("JsonObject", entry.payload).get("passed")
+    word = "undecided" if passed is None else "passed" if passed else "failed"
+    return (Upsert("runs", {"id": entry.stream}, {"verdict": word}),)
 
 
 PROJECTORS: Final[Mapping[str, Projector]] = {

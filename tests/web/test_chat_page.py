@@ -210,7 +210,7 @@ async def test_a_change_is_undone_from_its_card(tmp_path: Path) -> None:
         page = await chat(browser, 'write "x" to a.txt')
         await expect(page.locator(".message-reply")).to_be_visible()
         await page.locator(".call-edit .call-head").click()
-        await page.locator(".call-edit .call-acts button").click()
+        await page.locator(".call-edit").get_by_role("button", name="Undo").click()
         await expect(page.locator(".call-edit .badge")).to_have_text("undone")
         assert not (site.workspace / "a.txt").exists()
 
@@ -283,6 +283,27 @@ async def test_a_turn_is_said_anew(tmp_path: Path) -> None:
         await expect(page.locator(".call-read.state-done")).to_be_visible()
         await expect(page.locator(".message-goal")).to_have_count(1)
         await expect(page.locator(".message-goal")).to_contain_text("read a.txt")
+
+
+async def test_a_conversation_is_rewound_to_a_turn(tmp_path: Path) -> None:
+    """What came after it leaves the page, in a second tab too, and stands in the record; the newest has no such act."""
+    async with open_site(tmp_path) as site, open_browser(site) as browser:
+        page = await chat(browser, 'write "x" to a.txt')
+        await expect(page.locator(".message-reply")).to_be_visible()
+        await page.locator(".message-goal").hover()
+        await expect(page.get_by_role("button", name="Rewind to here")).to_have_count(0)
+        await send(page, "read a.txt")
+        await expect(page.locator(".message-reply")).to_have_count(2)
+        other = await browser.visitors[0].open(page.url.removeprefix(site.url))
+        await page.locator(".message-goal").first.hover()
+        await page.get_by_role("button", name="Rewind to here").click()
+        await page.locator("#confirm [data-yes]").click()
+        for tab in (page, other):
+            await expect(tab.locator(".message-goal")).to_have_count(1)
+            await expect(tab.locator(".message-goal")).to_contain_text("write")
+        (row,) = await site.kernel.journal.rows("sessions")
+        assert row["turns"] == 1
+        assert len(await site.kernel.journal.read(kind="session.message")) == 4
 
 
 @pytest.mark.parametrize("width", [360, 820, 1920])

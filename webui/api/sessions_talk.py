@@ -13,7 +13,7 @@ from webui.pages.chat.acts import talk_of
 from webui.pages.chat.drafted import changed
 from webui.queued import Said
 from webui.rest.operation import operation
-from webui.rest.sessions import AnswerBody, Became, DraftIn, ResayIn, SayIn, SessionOut, session_out
+from webui.rest.sessions import AnswerBody, Became, DraftIn, ResayIn, RewindIn, SayIn, SessionOut, session_out
 from webui.rest.shapes import Asked, Id, Message, Shape
 from webui.security.limits import UPLOAD_BYTES_MAX
 
@@ -43,6 +43,14 @@ async def sessions_resay(desk: Desk, session: Id, body: ResayIn) -> Became:
     """Say a turn anew; it and what came after it leave the conversation, not the record."""
     talk = await talk_of(desk, session)
     return Became.model_validate({"became": await talk.edit(body.turn, Said(body.text, key=body.key))})
+
+
+@operation("POST", "/api/sessions/{session}/rewind", "sessions_rewind", scope="run")
+async def sessions_rewind(desk: Desk, session: Id, body: RewindIn) -> SessionOut:
+    """Leave what came after a turn out of the conversation; it stays on record, and files stay as they are."""
+    talk = await talk_of(desk, session)
+    await talk.rewind(body.turn)
+    return session_out(desk, talk.session)
 
 
 @operation("POST", "/api/sessions/{session}/stop", "sessions_stop", scope="run")
@@ -102,6 +110,7 @@ async def sessions_attach(desk: Desk, session: Id, query: FileQuery, content: by
 ROUTES = [
     sessions_say,
     sessions_resay,
+    sessions_rewind,
     sessions_stop,
     sessions_resume,
     sessions_draft,

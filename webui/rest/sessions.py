@@ -193,6 +193,14 @@ class ResayIn(Asked):
     key: Annotated[str, Field(max_length=64)] = ""
 
 
+class RewindIn(Asked):
+    """Leave what came after a turn out of the conversation."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"turn": 1}]})
+
+    turn: Annotated[int, Field(ge=0, le=1_000_000, description="The last that is kept; 0 for none.")]
+
+
 class Made(Shape):
     session: str
 

@@ -122,6 +122,16 @@ async def fork(desk: Desk, session_id: FromPath[str], data: Form) -> Response[st
     return redirected(f"/chat/{forked.id}")
 
 
+@post("/chat/{session_id:str}/rewind", include_in_schema=False, status_code=200)
+async def rewind(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
+    """Leave what came after a turn out of the conversation; it stays on record, and files stay as they are."""
+    turn = data.get("turn", "")
+    if not turn.isdigit():
+        raise Invalid("the turn to go back to is missing", remedy="give its number")
+    await (await talk_of(desk, session_id)).rewind(int(turn))
+    return {"message": "the conversation was rewound"}
+
+
 @post("/chat/{session_id:str}/edit", include_in_schema=False, status_code=202)
 async def edit(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """Say a turn anew; it and what came after it leave the conversation, not the record."""
@@ -149,4 +159,4 @@ async def _own(desk: Desk, session_id: str) -> tuple[SessionDesk, Session]:
     return SessionDesk(desk.kernel, desk.user.principal), talk.session
 
 
-ROUTES = [change, rename, pin, archive, delete, several, restore, fork, edit, attach]
+ROUTES = [change, rename, pin, archive, delete, several, restore, fork, rewind, edit, attach]

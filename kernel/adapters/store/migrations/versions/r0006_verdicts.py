@@ -7,8 +7,6 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-from kernel.process.verdicts import verdict_word
-
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -24,6 +22,7 @@ def upgrade() -> None:
     )
     while rows := bind.execute(query, {"after": after}).fetchall():
         for _, stream, payload in rows:
-            word = verdict_word(json.loads(bytes(payload)))
+            passed = json.loads(bytes(payload)).get("passed")
+            word = "undecided" if passed is None else "passed" if passed else "failed"
             bind.execute(sa.text("UPDATE runs SET verdict = :word WHERE id = :id"), {"word": word, "id": stream})
         after = rows[-1][0]
