@@ -34,6 +34,11 @@ _CUT_OFF_HINT: Final = (
     "or write long text to a file with a tool, and answer briefly."
 )
 
+_WITHHELD: Final = (
+    "the provider's content filter withheld the answer, or the rest of it; "
+    "say it in other words, or use another model"
+)
+
 
 class Steps(Protocol):
     """What the loop may do; each of them records what happened and applies it to the state."""
@@ -107,7 +112,9 @@ async def _call_together(state: RunState, steps: Steps, calls: Sequence[CallStat
 
 
 async def _finish(state: RunState, steps: Steps) -> None:
-    if state.cut_off and state.output.strip():
+    if state.withheld:
+        steps.record(state, "run.finished", {"status": "failed", "note": _WITHHELD})
+    elif state.cut_off and state.output.strip():
         _go_on_with_answer(state, steps)
     elif state.output.strip():
         steps.record(state, "run.finished", {"status": "finished"})

@@ -118,6 +118,8 @@ class RunState:
     """Replies in a row without a call, since anybody said something."""
     cut_off: bool = False
     """The newest reply, without a call, ended at its length limit: it is no end of an answer."""
+    withheld: bool = False
+    """The newest reply, without a call, was ended by the provider's content filter: it is no whole answer."""
     hints: int = 0
     """How often the kernel said that the agent repeats itself."""
     hinted_at: int = 0
@@ -249,6 +251,7 @@ def _replied(state: RunState, payload: JsonObject) -> None:
         # A reply that was cut off goes on in the next one.
         state.output = state.output + text if state.cut_off else text
     state.cut_off = not calls and payload.get("finish") == "length"
+    state.withheld = not calls and payload.get("finish") == "content_filter"
 
 
 def _intended(state: RunState, payload: JsonObject) -> None:

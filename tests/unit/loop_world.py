@@ -15,6 +15,7 @@ from kernel.runtime.state import CallState, RunState
 
 RUN = RunId("r1")
 CUT = "✂"
+FILTERED = "⊘"
 START: JsonObject = {
     "directive": {"goal": "g"},
     "env": {"mounts": []},
@@ -29,7 +30,7 @@ START: JsonObject = {
 class ScriptedSteps:
     """Replies are tuples of `(tool, arguments)`, or a text; `answer` gives each call's result.
 
-    A text that ends in `CUT` was cut off at its length limit.
+    A text that ends in `CUT` was cut off at its length limit, one that ends in `FILTERED` by a content filter.
     """
 
     replies: list[Sequence[tuple[str, str]] | str]
@@ -45,9 +46,10 @@ class ScriptedSteps:
         reply = self.replies.pop(0)
         calls: Sequence[tuple[str, str]] = () if isinstance(reply, str) else reply
         first = state.calls_made + 1
+        text = reply if isinstance(reply, str) else ""
         payload: JsonObject = {
-            "text": reply.removesuffix(CUT) if isinstance(reply, str) else "",
-            "finish": "length" if isinstance(reply, str) and reply.endswith(CUT) else "stop",
+            "text": text.rstrip(CUT + FILTERED),
+            "finish": {CUT: "length", FILTERED: "content_filter"}.get(text[-1:], "stop"),
             "purpose": purpose,
             "calls": [
                 {"call": call_id(RUN, first + n), "id": f"m{first + n}", "name": tool, "arguments": arguments}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.loop_world import ScriptedSteps, run_steps, started
+from tests.unit.loop_world import FILTERED, ScriptedSteps, run_steps, started
 
 
 def test_a_text_without_calls_ends_therun_steps() -> None:
@@ -56,6 +56,14 @@ def test_empty_replies_without_any_tool_fail_after_three() -> None:
     state = run_steps(ScriptedSteps(["", "", ""]))
     assert state.status == "failed"
     assert "empty" in state.note
+
+
+@pytest.mark.parametrize("text", ["", "The first half of"])
+def test_an_answer_that_a_content_filter_ended_is_no_answer(text: str) -> None:
+    """The run fails at once, says why, and shows what there was."""
+    state = run_steps(ScriptedSteps([text + FILTERED]))
+    assert (state.status, state.output, state.turns) == ("failed", text, 1)
+    assert "content filter" in state.note
 
 
 def test_the_same_failing_call_is_hinted_at_once_and_then_ends_therun_steps() -> None:
