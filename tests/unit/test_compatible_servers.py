@@ -47,6 +47,42 @@ def named(name: str | None, arguments: str, **more: Any) -> dict[str, Any]:
     return {**more, "function": {"name": name, "arguments": arguments}}
 
 
+@pytest.mark.parametrize(
+    ("text", "thoughts", "answer"),
+    [
+        ("<think>a < b</thin\n</think>\n\nIt is <b>.", "a < b</thin\n", "It is <b>."),
+        ("\n <think></think>yes", "", "yes"),
+        ("<think>never closed </thi", "never closed </thi", ""),
+        ("<thin", "", "<thin"),
+        (" <thing>", "", " <thing>"),
+        ("say <think>x</think>", "", "say <think>x</think>"),
+        ("<think>a</think> <think>b</think>", "a", "<think>b</think>"),
+        ("  ", "", "  "),
+    ],
+)
+def test_thoughts_between_tags_are_no_answer(text: str, thoughts: str, answer: str) -> None:
+    """Where the text begins with them, in one piece and in pieces of each length; elsewhere a tag is text."""
+    for size in range(1, len(text) + 1):
+        reply = said(*({"content": text[at : at + size]} for at in range(0, len(text), size)))
+        assert (reply.reasoning, reply.text) == (thoughts, answer)
+
+
+@pytest.mark.parametrize("finish", ["abort", "insufficient_system_resource", "error"])
+def test_a_reply_that_the_server_gave_up_is_none(finish: str) -> None:
+    """vLLM's, DeepSeek's and Mistral's words for it: what came before is not the answer."""
+    with pytest.raises(ProviderDown, match=finish):
+        said({"content": "half of"}, finish=finish)
+
+
+@pytest.mark.parametrize(
+    ("finish", "meant"),
+    [("model_length", "length"), ("MAX_TOKENS", "length"), ("STOP", "stop"), ("content_filter: SAFETY", "content_filter")],
+)
+def test_reasons_to_stop_are_known_in_other_words(finish: str, meant: str) -> None:
+    """Mistral's and Gemini's."""
+    assert said({"content": "x"}, finish=finish).finish == meant
+
+
 @pytest.mark.parametrize("more", [{}, {"index": 0}, {"index": 0, "id": "c"}, {"id": "c"}])
 def test_calls_of_two_tools_that_share_everything_are_two(more: dict[str, Any]) -> None:
     """Without ids and indices, or with one for both: another name is another call, and no tool gets another's words."""

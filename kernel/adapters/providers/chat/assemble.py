@@ -1,7 +1,7 @@
 """A reply, put together from the chunks of a stream or from one whole answer.
 
 Guarantees: deltas of parallel calls land in their own call, by index, or by id where a server gives
-all of them one index; and what `gather` guarantees.
+all of them one index; thoughts between tags are no text; and what `gather` guarantees.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, cast
 
+from kernel.adapters.providers.chat.thoughts import Thoughts
 from kernel.adapters.providers.gather import Gathered, count, usage_of
 from kernel.adapters.providers.refusal import Asked, refusal_in_stream
 from kernel.errors import ProviderDown
@@ -22,8 +23,11 @@ _FINISH: Final[dict[str, FinishReason]] = {
     "function_call": "tool_calls",
     "length": "length",
     "max_tokens": "length",
+    "model_length": "length",
     "content_filter": "content_filter",
 }
+_GIVEN_UP: Final = frozenset({"error", "abort", "insufficient_system_resource"})
+"""Words of OpenRouter and Mistral, of vLLM, and of DeepSeek for a reply that is not whole."""
 _THOUGHTS: Final = ("text", "summary")
 
 
@@ -36,6 +40,7 @@ class Assembly:
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._gathered = Gathered()
+        self._thoughts = Thoughts()
         self._by_index: dict[object, int] = {}
         self._finish = ""
         self._usage = Usage(reported=False)
@@ -82,10 +87,14 @@ class Assembly:
                 called.extend(self._call_delta(one) for one in calls)
             elif legacy := delta.get("function_call"):
                 called.append(self._call_delta({"index": 0, "function": legacy}))
+        if text and not self._thoughts.done:
+            text = self._without_thoughts(*self._thoughts.feed("".join(text)), reasoning)
         return self._gathered.say(text, reasoning, called)
 
     def reply(self, id_seed: int) -> Reply:
         """`id_seed` numbers the reply within its conversation, for calls that came without an id."""
+        reasoning: list[str] = []
+        self._gathered.say(self._without_thoughts(*self._thoughts.rest(), reasoning), reasoning, [])
         finish: FinishReason = _FINISH.get(self._finish, "other") if self._finish else "stop"
         return self._gathered.reply(finish, self._usage, f"{self._asked.provider}/{self._model}", id_seed)
 
@@ -102,12 +111,17 @@ class Assembly:
         if model := chunk.get("model"):
             self._model = str(model)
         if finish := choice.get("finish_reason"):
-            self._finish = str(finish)
-            if finish == "error" or choice.get("error"):
-                raise refusal_in_stream(self._asked, choice.get("error") or "it ended with an error")
+            self._finish = str(finish).partition(":")[0].lower()
+            if self._finish in _GIVEN_UP or choice.get("error"):
+                raise refusal_in_stream(self._asked, choice.get("error") or f"its reply ended as {finish!r}")
             if isinstance(usage := choice.get("usage"), dict):  # Where Moonshot puts it.
                 self._usage = _usage(cast("dict[str, Any]", usage))
         return choice.get("delta") or choice.get("message")
+
+    def _without_thoughts(self, thought: str, text: str, reasoning: list[str]) -> list[str]:
+        if thought:
+            reasoning.append(thought)
+        return [text] if text else []
 
     def _call_delta(self, delta: dict[str, Any]) -> CallDelta:
         function = cast("dict[str, Any]", delta.get("function") or {})
