@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from kernel.engine.routes import model_of_run
 from kernel.errors import Conflict, Invalid, JournalDown, NotFound, OxiosError, QueueFull, Unavailable
 from kernel.ids import RunId
 from kernel.journal.entry import Entry
@@ -276,12 +277,16 @@ class Cycle:
 
     def model(self, phase: str) -> KernelModel:
         """Who is asked in a phase: the model that the settings route it to, else the one the agent has."""
-        settings, persona = self.kernel.settings, self._persona()
-        routing = settings.routing
-        of_persona = (persona.model if persona else "") or routing.personas.get(self.session.persona, "")
-        name = routing.phases.get(phase) or self.session.model or of_persona or settings.model.default
+        settings = self.kernel.settings
+        name = settings.routing.phases.get(phase) or self.model_of_agent()
         handle = self.kernel.handle(self.session.owner, run=self.session.id)
         return KernelModel(handle, name, speaks(settings, name))
+
+    def model_of_agent(self) -> str:
+        """The model that the session's next run asks."""
+        persona = self._persona()
+        named = self.session.model or (persona.model if persona else "")
+        return model_of_run(named, self.session.persona, self.kernel.settings)
 
     def _persona(self) -> Persona | None:
         name = self.session.persona

@@ -145,7 +145,7 @@ async def _persona(chat: Chatting, rest: str) -> None:
 async def _model(chat: Chatting, rest: str) -> None:
     if rest:
         await chat.desk.switch(chat.session, model=rest)
-    say(f"model: {chat.session.model or chat.kernel.settings.model.default}")
+    say(f"model: {chat.cycle.model_of_agent()}")
 
 
 async def _attach(chat: Chatting, rest: str) -> None:

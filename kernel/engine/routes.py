@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from kernel.settings.tree import RoutingSettings
+from kernel.settings.tree import RoutingSettings, Settings
 
 CANDIDATES_MAX: Final = 16
 
@@ -52,6 +52,13 @@ class Shut:
 
     free_at_s: float | None
     first: Chosen | None = None
+
+
+def model_of_run(named: str, persona: str, settings: Settings) -> str:
+    """The model that a run asks: the one it names, else its persona's, else that of `execute`, else the default."""
+    routing = settings.routing
+    routed = routing.personas.get(persona, "") or routing.phases.get("execute", "")
+    return named or routed or settings.model.default
 
 
 def candidates(

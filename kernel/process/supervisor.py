@@ -17,6 +17,7 @@ from kernel.capability.grants import derive_grant, granted
 from kernel.capability.table import CapabilityTable
 from kernel.capability.token import Capability
 from kernel.directive import Budget, Directive, ExecEnv
+from kernel.engine.routes import model_of_run
 from kernel.errors import Conflict
 from kernel.gate.approvals import Approvals
 from kernel.gate.asker import Asker
@@ -314,7 +315,7 @@ class Supervisor:
                 self.accounts.launched.discard(run)
 
     def _model(self, env: ExecEnv) -> str:
-        return env.model or self.settings.model.default
+        return model_of_run(env.model, env.persona, self.settings)
 
 
 def within_reach(item: AnySyscall, held: Iterable[Capability]) -> bool:

@@ -35,8 +35,7 @@ _CUT_OFF_HINT: Final = (
 )
 
 _WITHHELD: Final = (
-    "the provider's content filter withheld the answer, or the rest of it; "
-    "say it in other words, or use another model"
+    "the provider's content filter withheld the answer, or the rest of it; say it in other words, or use another model"
 )
 
 

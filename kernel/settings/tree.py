@@ -166,7 +166,12 @@ class RoutingSettings:
         (), Texts(_MODEL, items_max=15), Operator(), "Models asked in turn where the wanted one cannot answer."
     )
     phases: Mapping[str, str] = table(
-        {}, _MODEL, Operator(), "The model of a phase, in place of the run's.", "assess|crystallize|review|summary"
+        {},
+        _MODEL,
+        Operator(),
+        "The model of a phase, in place of the run's: assess, crystallize, review or summary; execute: the model of a "
+        "run whose message, seed and persona name none.",
+        "assess|crystallize|execute|review|summary",
     )
     personas: Mapping[str, str] = table(
         {}, _MODEL, Operator(), "The model of a persona whose run names none.", r"[a-z0-9][a-z0-9_-]{0,63}"

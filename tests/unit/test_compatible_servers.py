@@ -52,7 +52,7 @@ def named(name: str | None, arguments: str, **more: Any) -> dict[str, Any]:
     [
         ("<think>a < b</thin\n</think>\n\nIt is <b>.", "a < b</thin\n", "It is <b>."),
         ("\n <think></think>yes", "", "yes"),
-        ("<think>never closed </thi", "never closed </thi", ""),
+        ("<think>never closed </th", "never closed </th", ""),
         ("<thin", "", "<thin"),
         (" <thing>", "", " <thing>"),
         ("say <think>x</think>", "", "say <think>x</think>"),
@@ -76,7 +76,7 @@ def test_a_reply_that_the_server_gave_up_is_none(finish: str) -> None:
 
 @pytest.mark.parametrize(
     ("finish", "meant"),
-    [("model_length", "length"), ("MAX_TOKENS", "length"), ("STOP", "stop"), ("content_filter: SAFETY", "content_filter")],
+    [("model_length", "length"), ("MAX_TOKENS", "length"), ("STOP", "stop"), ("content_filter: X", "content_filter")],
 )
 def test_reasons_to_stop_are_known_in_other_words(finish: str, meant: str) -> None:
     """Mistral's and Gemini's."""

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from kernel.capability.rights import Rights
-from kernel.directive import Budget
+from kernel.directive import Budget, Directive, ExecEnv, Mount
 from kernel.errors import AccessDenied, Conflict, NotFound
 from kernel.ids import agent, user
 from kernel.ports.provider import ToolCall, Usage
@@ -43,6 +43,27 @@ async def test_a_kernel_that_runs_for_months_keeps_nothing_of_runs_that_ended(tm
         await until(world.workspace / "begun")
         await supervisor.interrupt(left)
         assert (supervisor.live, supervisor.accounts.launched) == ({}, {left})
+
+
+@pytest.mark.parametrize(
+    ("named", "persona", "asked"),
+    [
+        ("scripted/own", "dev", "scripted/own"),
+        ("", "dev", "scripted/of-dev"),
+        ("", "qa", "scripted/of-execute"),
+        ("", "", "scripted/of-execute"),
+    ],
+)
+async def test_a_run_asks_the_model_it_names_or_the_settings_route_it_to(
+    tmp_path: Path, named: str, persona: str, asked: str
+) -> None:
+    """Its own, else its persona's, else that of the phase `execute`; the default is for all others."""
+    routed = {"routing.personas.dev": "scripted/of-dev", "routing.phases.execute": "scripted/of-execute"}
+    settings = {"providers.scripted.base_url": "http://127.0.0.1:9/v1", **routed}
+    async with open_world(tmp_path, [say("done")], settings=settings) as world:
+        env = ExecEnv(mounts=(Mount(str(world.workspace)),), model=named, persona=persona)
+        state = await world.kernel.runs.wait(await world.kernel.runs.start(Directive("do it"), env, owner=OWNER))
+        assert (state.status, state.asked_model) == ("finished", asked)
 
 
 async def test_a_refusal_names_layer_reason_and_remedy_and_the_run_goes_on(tmp_path: Path) -> None:

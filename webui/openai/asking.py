@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kernel.engine.report import configured
+from kernel.engine.routes import model_of_run
 from kernel.errors import Invalid, NotFound
 from kernel.persona import load_personas
 from kernel.ports.provider import Attachment
@@ -75,8 +76,8 @@ def wanted_of(desk: Desk, asked: CompletionIn) -> Wanted:
     check_together(attached)
     if attached:
         of_persona = load_personas(desk.kernel.settings.home)[persona].model if persona else ""
-        engine = desk.kernel.supervisor.desk
-        engine.admit(model or of_persona or engine.engine.settings.model.default, persona, attached)
+        wanted = model_of_run(model or of_persona, persona, desk.kernel.settings)
+        desk.kernel.supervisor.desk.admit(wanted, persona, attached)
     return Wanted(text, attached, tuple(_said(one) for one in asked.messages[:end]), model, persona, asked.unused)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kernel.engine.routes import model_of_run
 from ouroboros.sessionglance import Glance
 from webui.desk import Desk
 from webui.items import CallItem, RunItem, StepItem
@@ -32,7 +33,7 @@ async def details_of(desk: Desk, seen: Glance, loaded: Loaded | None = None) -> 
     page = page or (await of_session(desk.kernel.journal, session.id, turns=TURNS_SHOWN)).page
     items = list(page.items.values())
     steps = [item for item in items if isinstance(item, StepItem) and item.replied]
-    model = session.model or desk.kernel.settings.model.default
+    model = model_of_run(session.model, session.persona, desk.kernel.settings)
     window = desk.kernel.supervisor.desk.window_of(model)
     used = steps[-1].usage.get("in", 0) + steps[-1].usage.get("out", 0) if steps else 0
     turn = session.turn
