@@ -72,6 +72,10 @@ class Round:
     questions: tuple[Clarification, ...]
     answer: str
 
+    def asked(self) -> str:
+        """The questions in one line."""
+        return "; ".join(" ".join(one.text.split()) for one in self.questions)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

@@ -22,7 +22,7 @@ from kernel.errors import Invalid
 from kernel.jsontypes import JsonObject, JsonValue
 from kernel.settings import Settings
 from kernel.syscalls.declare import ToolResult
-from ouroboros.schema import json_of
+from ouroboros.schema import object_of
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -133,10 +133,10 @@ async def ask_json(model: Model, question: Question, read: Callable[[object], T]
     """
     first = await model.reply(question)
     try:
-        return read(json_of(first.text))
+        return read(object_of(first.text))
     except Invalid as fault:
         second = await model.reply(question.corrected(first.text, fault.message))
-    return read(json_of(second.text))
+    return read(object_of(second.text))
 
 
 def read_as(of: type[M], value: object) -> M:

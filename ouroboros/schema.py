@@ -15,6 +15,9 @@ from kernel.errors import Invalid
 _FENCED: Final = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n```", re.DOTALL)
 _ERRORS_MAX: Final = 5
 _DETAIL_CHARS_MAX: Final = 200
+_OPENINGS_MAX: Final = 32
+"""Places in an answer where its object may begin that are looked at."""
+_DECODER: Final = json.JSONDecoder()
 
 
 def check_schema(schema: dict[str, Any]) -> None:
@@ -45,6 +48,25 @@ def json_of(output: str) -> object:
         except (ValueError, RecursionError):
             continue
     raise Invalid("the output is not JSON", remedy="answer with the JSON alone, or in one ```json block")
+
+
+def object_of(answer: str) -> object:
+    """The JSON an answer holds, as `json_of`; else the first object in it, whatever the model says around it.
+
+    Raises: Invalid, where there is none.
+    """
+    try:
+        return json_of(answer)
+    except Invalid:
+        at = -1
+        for _ in range(_OPENINGS_MAX):
+            if (at := answer.find("{", at + 1)) < 0:
+                break
+            try:
+                return _DECODER.raw_decode(answer, at)[0]
+            except (ValueError, RecursionError):
+                continue
+        raise
 
 
 def _validator(schema: dict[str, Any]) -> Any:

@@ -198,7 +198,9 @@ class Session:
         told: list[str] = []
         for turn in reversed(self.turns[:-1][-HISTORY_TURNS_MAX:]):
             files = f" [attached: {', '.join(one.name for one in turn.attached)}]" if turn.attached else ""
-            text = f"user: {_cut(turn.message)}{files}\nanswer: {_cut(turn.reply) or f'none ({turn.status})'}"
+            answers = "".join(f"\nasked: {one.asked()}\nuser: {_cut(one.answer)}" for one in turn.rounds)
+            reply = _cut(turn.reply) or f"none ({turn.status})"
+            text = f"user: {_cut(turn.message)}{files}{answers}\nanswer: {reply}"
             if sum(len(one) + 1 for one in told) + len(text) > chars_max:
                 break
             told.append(text)

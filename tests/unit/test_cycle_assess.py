@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anyio
@@ -111,6 +112,14 @@ def test_a_bad_answer_is_corrected_once(bad: object, why: str) -> None:
     assert (role, first) == ("assistant", model.asked[0].messages[0][1])
     assert second
     assert why in third
+
+
+@pytest.mark.parametrize("words", ["Sure! {0}", "{0}\nAnything else?", "A set {{a, b}} first. {0} And {{c}}.", "`{0}`"])
+def test_an_object_is_taken_from_among_words(words: str) -> None:
+    """What a model says around its answer costs no second request; braces that are no JSON are words."""
+    model = FakeModel([words.format(json.dumps(TRIVIAL))])
+    assert _assess(model) == Task("trivial")
+    assert len(model.asked) == 1
 
 
 def test_two_bad_answers_fall_back_to_the_message() -> None:

@@ -101,6 +101,17 @@ async def test_history_is_bounded_and_keeps_the_newest(tmp_path: Path) -> None:
         assert Session(world.session.id).history() == ""
 
 
+async def test_history_tells_what_was_asked_back_and_answered(tmp_path: Path) -> None:
+    """An answer to a question is as much of the conversation as the message it belongs to."""
+    vague = {"kind": "clarify", "clarity": {"goal": 0.2, "constraints": 1, "success": 1}}
+    asked = {**vague, "questions": [{"text": "Which\nfile?", "kind": "free_text"}, {"text": "Now?", "kind": "yes_no"}]}
+    async with open_cycle(
+        tmp_path, [told(asked), told({"kind": "conversation", "reply": "fine"}), *_replies("b")]
+    ) as world:
+        await _talk(world, "make it nice", "x.txt", "more")
+        assert world.session.history() == "user: make it nice\nasked: Which file?; Now?\nuser: x.txt\nanswer: fine"
+
+
 async def test_a_budget_binds_phases_and_runs_together_over_a_restart(tmp_path: Path) -> None:
     """What one life spent is missing in the next: a session whose tokens are gone begins no run."""
     budget = Budget(tokens_max=30_000)
