@@ -69,6 +69,9 @@ async def _submit(args: argparse.Namespace, kernel: Kernel, found: SeedFile, spe
     places = Places(cwd=here(), user_home=Path.home(), kernel_home=home)
     with found.blamed("persona", unless=args.persona):
         persona = await _persona(kernel, spec)
+    if spec.model:
+        with found.blamed("model", unless=args.model):
+            kernel.supervisor.desk.provider_of(spec.model)
     with found.blamed("mounts"):
         mounts = resolve_mounts(spec.mounts, places, directory=found.directory, workspace=args.workspace)
     seed = Seed.new(spec, kernel.clock.now_us())
@@ -137,7 +140,8 @@ def _tell(args: argparse.Namespace, result: SeedResult, work: Commission, code: 
         print(harmless(result.output) if sys.stdout.isatty() else result.output)
     sys.stdout.flush()
     if result.status == "paused":
-        say(f"paused: {result.note}\ntry: oxios runs resume {result.run}")
+        resumed = f"oxios runs resume {result.run}"
+        say(f"paused: {result.note}" + ("" if resumed in result.note else f"\ntry: {resumed}"))
     elif result.status != "finished":
         say(f"{result.status}: {result.note}\ntry: oxios runs show {result.run}")
     elif result.verdict and result.verdict.gaps and args.quiet:

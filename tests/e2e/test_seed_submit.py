@@ -183,3 +183,15 @@ def test_personas_are_listed_and_shown_without_a_journal(place: Place) -> None:
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "dev" in wrong.stderr
     assert not place.home.exists()
+
+
+def test_a_seeds_unknown_model_is_told_with_its_line(place: Place) -> None:
+    """A name that the settings do not know is blamed on the line that gives it, before anything is recorded."""
+    (place.work / "a.toml").write_text('goal = "list ."\nmodel = "nobody/x"\n', encoding="utf-8")
+    done = place.oxios("seed", "submit", "a.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a.toml, line 2: model: " in done.stderr
+    assert "embedded" in done.stderr
+    flagged = place.oxios("seed", "submit", "a.toml", "--model", "nobody/y")
+    assert "line 2" not in flagged.stderr
+    assert place.oxios("seed", "submit", "a.toml", "--model", "embedded/planner").returncode == 0
