@@ -121,7 +121,9 @@ def resume(args: argparse.Namespace) -> int:
         runs = [named] if named else await kernel.supervisor.interrupted()
         finished = [run for run in await unreviewed(kernel) if named in (None, run)]
         if not runs and not finished:
-            say("no run was interrupted", args)
+            say(
+                "no run was interrupted; to go on with one that is paused, name it (`oxios runs list` shows them)", args
+            )
         async with watched(kernel, args):
             taken = [run for run in runs if run not in finished and await _go_on(kernel, run, args, raised)]
             states = [await finish(kernel, run) for run in (*taken, *finished)]

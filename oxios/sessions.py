@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from kernel.errors import Conflict
+from kernel.errors import Conflict, Invalid
 from ouroboros.crystallize import editable
 from ouroboros.seed import SeedSpec
 from ouroboros.session import Session, Turn
@@ -150,6 +150,8 @@ async def _switch(args: argparse.Namespace, desk: SessionDesk, session: Session)
 
 
 async def _budget(args: argparse.Namespace, desk: SessionDesk, session: Session) -> str:
+    if args.tokens is None and args.calls is None and args.usd is None:
+        raise Invalid("it is not said what the session may spend", remedy="give --tokens N, --calls N or --usd X")
     handle = desk.kernel.handle(desk.owner, run=session.id)
     made = session.budget
     await handle.call("budget.open", {"tokens_max": made.tokens_max, "micro_usd_max": made.micro_usd_max})

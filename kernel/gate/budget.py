@@ -47,7 +47,7 @@ class Warned:
     """An account has used WARN_PERCENT of a cap; told once for each cap."""
 
     account: str
-    what: str
+    units: str
     used: int
     cap: int
 
@@ -276,7 +276,7 @@ class _Account:
                 if what not in each.told and used * 100 >= cap * WARN_PERCENT:
                     each.told.add(what)
                     unit = _MICRO if what == "seconds" else 1
-                    yield Warned(each.name, what, used // unit, cap // unit)
+                    yield Warned(each.name, _UNITS[what], used // unit, cap // unit)
 
     def _refusal(self, what: str, used: int, cap: int, wanted: int) -> Denied:
         units = _UNITS[what]

@@ -118,7 +118,7 @@ class Asking:
     def _warn(self, state: RunState) -> None:
         """Tell the agent, once for each cap, that little of its budget is left."""
         for warned in self.dispatcher.budgets.take_warnings(self.caller.account):
-            used = f"{warned.used} of {warned.cap} {warned.what} of your budget are used"
+            used = f"{warned.used} of {warned.cap} {warned.units} of your budget are used"
             text = f"{KERNEL_NOTE}{used}. Finish with what there is."
             self.record(state, "run.steered", {"text": text, "by": "budget"})
 

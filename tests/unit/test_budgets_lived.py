@@ -79,7 +79,7 @@ async def test_told_at_four_fifths_stopped_at_the_cap_and_gone_on_with_more(
         state = await world.kernel.runs.wait(run)
         assert state.status == "paused"
         assert len(_told(state)) == 1
-        assert f"of {_CAP} {cap}" in _told(state)[0]
+        assert f"of {_CAP} {cap.replace('micro_usd', 'micro-dollars')} of" in _told(state)[0]
         command = f"oxios sessions budget {ACCOUNT} {flag}" if shared else f"oxios runs resume {run} {flag}"
         assert command in state.note
         spent = state.spent.tokens if cap == "tokens" else state.spent.micro_usd

@@ -270,5 +270,5 @@ def shown(body: bytes) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(text.split()).removesuffix(".")  # What to do follows as a sentence of its own.
     return line if len(line) <= MESSAGE_CHARS_MAX else line[: MESSAGE_CHARS_MAX - 1] + "…"
