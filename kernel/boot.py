@@ -1,4 +1,4 @@
-"""Opening the kernel: the only module that names adapters.
+"""Opening the kernel: the only module that names adapters, but for the store's (`kernel.storage`).
 
 Guarantees: one process owns a home at a time; when `open_kernel` is entered the journal continues from
 its head, the operator has a cspace, and the gate's layers are complete and in order; when it is left,
@@ -11,7 +11,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -20,7 +19,6 @@ from anyio.abc import TaskGroup
 from kernel.adapters.providers import discover as servers
 from kernel.adapters.providers.registry import make_provider
 from kernel.adapters.sandbox.bubblewrap import BubblewrapSandbox
-from kernel.adapters.store.sqlite import SqliteStore
 from kernel.capability import record as capability_record
 from kernel.capability.grants import operator_root
 from kernel.capability.resource import Resource
@@ -59,7 +57,6 @@ from kernel.jsontypes import JsonValue
 from kernel.observe import configuration
 from kernel.ports.provider import Attachment, Found, Provider, ProviderConfig, Waits
 from kernel.ports.sandbox import Sandbox
-from kernel.ports.store import Store
 from kernel.process import projection as runs_projection
 from kernel.process.supervisor import Supervisor
 from kernel.runtime.attached import Tray
@@ -72,6 +69,7 @@ from kernel.settings import Settings
 from kernel.settings.load import CONFIG_NAME, Resolved
 from kernel.settings.record import key_names
 from kernel.settings.tree import ADDRESSES, KEY_VARIABLES, ProviderSettings
+from kernel.storage import make_store
 from kernel.syscalls.declare import Services
 from kernel.syscalls.permit import PermitLedger
 from kernel.syscalls.scrub import learn_names, learn_values
@@ -229,17 +227,6 @@ def projectors(more: Mapping[str, Projector]) -> dict[str, Projector]:
                 raise KernelBug(f"two rooms project entries of kind {kind}")
             merged[kind] = projector
     return merged
-
-
-def make_store(settings: Settings) -> Store:
-    """Where the journal is kept: SQLite in the home, or what `journal.url` names."""
-    url = settings.journal.url
-    if url.startswith("postgresql"):
-        from kernel.adapters.store.postgres import PostgresStore  # noqa: PLC0415 -- psycopg is an extra
-
-        return PostgresStore(url)
-    path = Path(url.split("://", 1)[1]) if url else settings.home / "journal" / "oxios.db"
-    return SqliteStore(path, synchronous=settings.journal.synchronous)
 
 
 def make_sandbox(settings: Settings) -> Sandbox:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import anyio
 
-from kernel.boot import make_providers, make_sandbox, make_store
+from kernel.boot import make_providers, make_sandbox
 from kernel.clock import SystemClock
 from kernel.errors import InstanceLocked, Invalid, OxiosError
 from kernel.gate.role_policy import POLICY_NAME, parse_policy
@@ -26,6 +26,7 @@ from kernel.journal.lock import instance_lock
 from kernel.journal.opening import JournalFiles
 from kernel.journal.verify import verify
 from kernel.ports.store import StoreOutdated
+from kernel.storage import make_store
 
 if TYPE_CHECKING:
     from kernel.settings import Settings

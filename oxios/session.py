@@ -82,10 +82,11 @@ def run_journal(args: argparse.Namespace, body: Callable[[Journal], Awaitable[in
         return code
     import anyio  # noqa: PLC0415 -- commands that only print start without it
 
-    from kernel.boot import make_store, projectors  # noqa: PLC0415 -- as above
+    from kernel.boot import projectors  # noqa: PLC0415 -- as above
     from kernel.clock import SystemClock  # noqa: PLC0415 -- as above
     from kernel.journal.lock import instance_lock  # noqa: PLC0415 -- as above
     from kernel.journal.log import open_journal  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- as above
     from ouroboros.projection import PROJECTORS  # noqa: PLC0415 -- as above
 
     async def main() -> int:
@@ -132,8 +133,8 @@ def read_journal(args: argparse.Namespace, body: Callable[[Reader], Awaitable[in
     """
     import anyio  # noqa: PLC0415 -- commands that only print start without it
 
-    from kernel.boot import make_store  # noqa: PLC0415 -- as above
     from kernel.journal.view import open_view  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- as above
 
     settings = settings_for(args)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from anyio import to_thread
 
-from kernel.boot import make_store, projectors
+from kernel.boot import projectors
 from kernel.errors import NotFound
 from kernel.ids import Principal
 from kernel.journal.entry import Entry
@@ -21,6 +21,7 @@ from kernel.journal.keys import load_public
 from kernel.journal.opening import JournalFiles
 from kernel.journal.verify import verify
 from kernel.jsontypes import JsonObject
+from kernel.storage import make_store
 from ouroboros.projection import PROJECTORS
 from webui.desk import Desk
 

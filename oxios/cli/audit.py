@@ -84,11 +84,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from kernel.boot import make_store, projectors  # noqa: PLC0415 -- `oxios --help` needs no kernel
+    from kernel.boot import projectors  # noqa: PLC0415 -- `oxios --help` needs no kernel
     from kernel.clock import SystemClock  # noqa: PLC0415 -- as above
     from kernel.errors import OxiosError  # noqa: PLC0415 -- as above
     from kernel.journal.opening import JournalFiles  # noqa: PLC0415 -- as above
     from kernel.journal.verify import verify  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- as above
     from ouroboros.projection import PROJECTORS  # noqa: PLC0415 -- as above
 
     try:
@@ -144,8 +145,8 @@ def _tell(report: Report) -> None:
 
 
 def _prove(args: argparse.Namespace) -> int:
-    from kernel.boot import make_store  # noqa: PLC0415 -- as above
     from kernel.journal.export import prove  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- as above
 
     reader = make_store(settings_for(args)).reader()
     try:
@@ -156,8 +157,8 @@ def _prove(args: argparse.Namespace) -> int:
 
 
 def _consistency(args: argparse.Namespace) -> int:
-    from kernel.boot import make_store  # noqa: PLC0415 -- as above
     from kernel.journal.export import prove_consistency  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- as above
 
     reader = make_store(settings_for(args)).reader()
     try:
@@ -168,8 +169,8 @@ def _consistency(args: argparse.Namespace) -> int:
 
 
 def _log(args: argparse.Namespace) -> int:
-    from kernel.boot import make_store  # noqa: PLC0415 -- as above
     from kernel.ports.store import EntryQuery  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- as above
     from oxios.journal_lines import entries, line  # noqa: PLC0415 -- as above
 
     reader = make_store(settings_for(args)).reader()
@@ -195,8 +196,8 @@ def _stream(reader: StoreReader, typed: str | None) -> str | None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from kernel.boot import make_store  # noqa: PLC0415 -- as above
     from kernel.journal.export import export  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- as above
 
     settings = settings_for(args)
     reader = make_store(settings).reader()
@@ -226,7 +227,7 @@ def _write(lines: Iterable[str], file: IO[str]) -> None:
 
 
 def _checkpoint(args: argparse.Namespace) -> int:
-    from kernel.boot import make_store  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- as above
 
     reader = make_store(settings_for(args)).reader()
     try:

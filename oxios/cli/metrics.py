@@ -25,9 +25,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _count(args: argparse.Namespace) -> int:
     """Raises: JournalDown, where there is no journal or it cannot be read."""
-    from kernel.boot import make_store  # noqa: PLC0415 -- the kernel's imports are most of a command's start
     from kernel.journal.rows import entry_of  # noqa: PLC0415 -- as above
     from kernel.observe.metrics import Metrics  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- the kernel's imports are most of a command's start
 
     reader = make_store(settings_for(args)).reader()
     try:

@@ -122,12 +122,12 @@ def _fact_row(one: ModelFacts) -> tuple[str, ...]:
 
 def _stats(args: argparse.Namespace) -> int:
     """Raises: JournalDown, where there is no journal or it cannot be read."""
-    from kernel.boot import make_store  # noqa: PLC0415 -- the kernel's imports are most of a command's start
     from kernel.clock import SystemClock  # noqa: PLC0415 -- as above
     from kernel.engine.catalog import Catalog  # noqa: PLC0415 -- as above
     from kernel.engine.report import stats_fields  # noqa: PLC0415 -- as above
     from kernel.engine.stats import RoutingStats  # noqa: PLC0415 -- as above
     from kernel.journal.rows import entry_of  # noqa: PLC0415 -- as above
+    from kernel.storage import make_store  # noqa: PLC0415 -- the kernel's imports are most of a command's start
 
     settings = settings_for(args)
     reader = make_store(settings).reader()

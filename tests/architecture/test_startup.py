@@ -37,6 +37,13 @@ def test_opening_a_kernel_imports_nothing_heavy() -> None:
     assert not _imported("import kernel.boot", HEAVY)
 
 
+def test_reading_a_journal_imports_no_kernel() -> None:
+    """A command that lists what is on record loads the store and its readers: no gate, no tools, no validators."""
+    kernel = {"kernel.boot", "kernel.gate.gate", "kernel.syscalls.declare", "kernel.process.supervisor", "cryptography"}
+    code = "from oxios.session import read_journal\nfrom kernel.storage import make_store\nimport kernel.journal.view"
+    assert not _imported(code, HEAVY | kernel | {"pydantic"})
+
+
 def test_providers_are_found_without_what_they_answer_with() -> None:
     """A run with a model does not load the embedded planner, and no run another vendor's library unasked."""
     find = "from kernel.adapters.providers.registry import kinds\nassert 'embedded' in kinds()"

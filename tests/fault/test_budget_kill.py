@@ -10,11 +10,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kernel.boot import make_store
 from kernel.ids import RunId
 from kernel.journal.view import open_view
 from kernel.runtime.history import read_history
 from kernel.settings import load_settings
+from kernel.storage import make_store
 from tests.fault import budget_worker
 from tests.fault.budget_worker import AGENTS, OWN_CAP, SHARED_CAP, account_of
 from tests.fault.lives import live

@@ -13,7 +13,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kernel.boot import make_store
 from kernel.clock import SystemClock
 from kernel.ids import RunId
 from kernel.journal import keys
@@ -22,6 +21,7 @@ from kernel.journal.verify import verify
 from kernel.journal.view import open_view
 from kernel.runtime.history import History, read_history
 from kernel.settings import load_settings
+from kernel.storage import make_store
 from tests.fault import worker
 from tests.fault.lives import live
 

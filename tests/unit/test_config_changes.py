@@ -6,13 +6,13 @@ from pathlib import Path
 
 import anyio
 
-from kernel.boot import make_store
 from kernel.clock import SystemClock
 from kernel.ids import user
 from kernel.journal.entry import Entry
 from kernel.journal.log import open_journal
 from kernel.observe.configuration import CHANGED, PROJECTORS, note_changes
 from kernel.settings import load_settings
+from kernel.storage import make_store
 
 ALICE = user("alice")
 

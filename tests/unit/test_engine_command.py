@@ -12,13 +12,13 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from kernel.boot import make_store
 from kernel.clock import SystemClock
 from kernel.ids import Principal
 from kernel.journal.entry import Draft
 from kernel.journal.log import open_journal
 from kernel.settings import load_settings
 from kernel.settings.edit import set_value
+from kernel.storage import make_store
 from kernel.testing.model_server import model_server
 from oxios.__main__ import main
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kernel.boot import make_store
 from kernel.clock import SystemClock
 from kernel.ids import Principal
 from kernel.journal.entry import Draft
 from kernel.journal.log import open_journal
 from kernel.observe.metrics import METRICS
 from kernel.settings import load_settings
+from kernel.storage import make_store
 from oxios.__main__ import main
 
 
