@@ -86,8 +86,6 @@ async def _submit(args: argparse.Namespace, kernel: Kernel, found: SeedFile, spe
         source=found.source,
         attached=(*read_beside(spec.attachments, found.directory), *read_named(args.attach, home)),
     )
-    with found.blamed("model", unless=args.model):
-        kernel.runs.check(work.env, owner=work.owner)
     view = None if args.quiet else LiveView(painter(args, sys.stderr))
 
     def started(run: RunId) -> None:
