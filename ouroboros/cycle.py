@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from kernel.engine.routes import model_of_run
-from kernel.errors import Conflict, Invalid, JournalDown, NotFound, OxiosError, QueueFull, Unavailable
+from kernel.errors import BudgetExhausted, Conflict, Invalid, JournalDown, NotFound, OxiosError, QueueFull, Unavailable
 from kernel.ids import RunId
 from kernel.journal.entry import Entry
 from kernel.jsontypes import JsonObject, JsonValue
@@ -214,7 +214,7 @@ class Cycle:
         except (JournalDown, QueueFull):
             raise
         except OxiosError as error:
-            status: TurnStatus = "paused" if isinstance(error, Unavailable) else "failed"
+            status: TurnStatus = "paused" if isinstance(error, (Unavailable, BudgetExhausted)) else "failed"
             await self._reply(error.explain(), status, error.code)
             return self.result()
         finally:

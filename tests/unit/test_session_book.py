@@ -13,7 +13,7 @@ from kernel.testing.provider import Turn, call, say
 from ouroboros import session as words
 from ouroboros.session import HISTORY_CHARS_MAX, Session, fold
 from ouroboros.sessionbook import NAME_CHARS_MAX, SessionBook, check_name, record
-from tests.cycle_world import TRIVIAL, CycleWorld, open_cycle, told
+from tests.cycle_world import OWNER, TRIVIAL, CycleWorld, open_cycle, told
 
 pytestmark = pytest.mark.anyio
 
@@ -127,13 +127,17 @@ async def test_a_budget_binds_phases_and_runs_together_over_a_restart(tmp_path: 
         assert world.kernel.dispatcher.budgets.spent(world.session.id).tokens == world.session.tokens == 60
 
 
-async def test_a_spent_budget_stops_the_phases(tmp_path: Path) -> None:
-    """With less left than a question needs, nothing is asked, and the reply says why."""
-    async with open_cycle(tmp_path, [], budget=Budget(tokens_max=10)) as world:
+async def test_a_spent_budget_stops_the_phases_until_it_is_raised(tmp_path: Path) -> None:
+    """With less left than a question needs, nothing is asked, and the reply says why; with more, the turn goes on."""
+    async with open_cycle(tmp_path, _replies("hello"), budget=Budget(tokens_max=10)) as world:
         result = await world.cycle.run("do it")
-        assert result.status == "failed"
+        assert result.status == "paused"
         assert "the budget of s" in result.response
         assert world.provider.requests == []
+        await world.kernel.handle(OWNER, run=world.session.id).call("budget.raise", {"tokens_max": 1_000_000})
+        result = await world.cycle.resume()
+        assert result is not None
+        assert (result.status, result.response) == ("done", "hello")
 
 
 async def test_what_a_run_spent_is_counted_once_however_often_it_pauses(tmp_path: Path) -> None:
