@@ -117,9 +117,9 @@ def test_a_raised_cap_is_told_of_again() -> None:
     handle = ledger.reserve("run", Cost(tokens=9))
     assert isinstance(handle, int)
     ledger.settle(handle, Cost(tokens=9))
-    assert [one.what for one in ledger.take_warnings("run")] == ["tokens"]
+    assert [one.units for one in ledger.take_warnings("run")] == ["tokens"]
     ledger.allow("run", Budget(tokens_max=11))
-    assert [one.what for one in ledger.take_warnings("run")] == ["tokens"]
+    assert [one.units for one in ledger.take_warnings("run")] == ["tokens"]
     assert isinstance(ledger.reserve("run", Cost(tokens=3)), Denied)
     assert ledger.remaining("run").calls_max == 1
 

@@ -147,7 +147,7 @@ def test_eighty_percent_is_told_once_for_each_cap() -> None:
     assert ledger.take_warnings(RUN) == ()
     ledger.settle(reserved(ledger, Cost(tokens=1)), Cost(tokens=1))
     (warned,) = ledger.take_warnings(RUN)
-    assert (warned.account, warned.what, warned.used, warned.cap) == (RUN, "tokens", 8, 10)
+    assert (warned.account, warned.units, warned.used, warned.cap) == (RUN, "tokens", 8, 10)
     ledger.settle(reserved(ledger, Cost(tokens=1)), Cost(tokens=1))
     assert ledger.take_warnings(RUN) == ()
 
