@@ -133,8 +133,8 @@ def _check(kernel: Kernel) -> None:
                 os._exit(3)
 
 
-def live(home: Path, workspace: Path, book: Path, seed: int, kill_after_us: int) -> None:
-    anyio.run(_live, home, workspace, book, seed, kill_after_us)
+def live(home: str, workspace: str, book: str, seed: int, kill_after_us: int) -> None:
+    anyio.run(_live, Path(home), Path(workspace), Path(book), seed, kill_after_us)
 
 
 async def _live(home: Path, workspace: Path, book: Path, seed: int, kill_after_us: int) -> None:

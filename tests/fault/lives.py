@@ -1,23 +1,29 @@
-"""Processes that may be killed, many in a row, each forked from one that has imported everything and run nothing.
+"""Lives that may be killed, many in a row, each forked from a process that has imported everything and run nothing.
 
 A life is a process of its own: its memory, descriptors, timers and signals are nobody else's, and a kill ends it
-as it ends any program. What it saves is the second that imports take, which is most of a short life.
+as it ends any program. What this saves is the second that imports take, which is most of a short life.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
+import select
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
+
+from tests.fault import budget_worker, worker
 
 LIFE_MAX_S: Final = 120
-PROGRAMS: Final = ("tests.fault.worker", "tests.fault.budget_worker")
-_CONTEXT: Final = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["__main__", *PROGRAMS])
+PROGRAMS: Final[dict[str, Callable[..., None]]] = {"worker": worker.live, "budget_worker": budget_worker.live}
+_TOP: Final = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +34,65 @@ class Ended:
     said: str
 
 
-def live(program: Callable[..., None], *args: object, log: Path) -> Ended:
-    """Run it with these in a process of its own until that ends; its words go to the file `log`.
+@dataclass(frozen=True, slots=True)
+class Nursery:
+    """Where lives begin, one after another."""
 
-    Raises: TimeoutError, where it lives longer than LIFE_MAX_S; it is killed then.
-    """
-    process = _CONTEXT.Process(target=_speak_to, args=(log, program, args))
-    process.start()
-    process.join(LIFE_MAX_S)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-        raise TimeoutError(log.read_text())
-    ended = Ended(process.exitcode, log.read_text())
-    process.close()
-    return ended
+    asks: IO[str]
+    answers: IO[str]
+    log: Path
+
+    def live(self, program: str, *args: str | int | Path) -> Ended:
+        """One of PROGRAMS with these, until it ends. Raises: TimeoutError, where it lives longer than LIFE_MAX_S."""
+        self.asks.write(json.dumps([str(self.log), program, *args], default=str) + "\n")
+        self.asks.flush()
+        if not select.select([self.answers], [], [], LIFE_MAX_S)[0]:
+            raise TimeoutError(self.log.read_text())
+        return Ended(int(self.answers.readline()), self.log.read_text())
 
 
-def _speak_to(log: Path, program: Callable[..., None], args: tuple[object, ...]) -> None:
+@contextmanager
+def nursery(log: Path) -> Generator[Nursery]:
+    """Lives whose words go to `log`. None is left behind."""
+    command = [sys.executable, "-m", "tests.fault.lives"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=_TOP, env={"PATH": "/usr/bin:/bin"}, start_new_session=True, **pipes) as parent:
+        try:
+            assert parent.stdin is not None
+            assert parent.stdout is not None
+            yield Nursery(parent.stdin, parent.stdout, log)
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
+
+
+def _bear() -> None:
+    """A life for each line of stdin, a JSON array of its log, its program and the arguments; its end is a line."""
+    for line in sys.stdin:
+        log, program, *args = json.loads(line)
+        child = os.fork()
+        if not child:
+            _live(log, PROGRAMS[program], args)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _live(log: str, program: Callable[..., None], args: Sequence[object]) -> None:
+    """In the child; it does not return."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(descriptor, stream.fileno())
-    os.close(descriptor)
-    program(*args)
+    code = 1
+    try:
+        program(*args)
+        code = 0
+    finally:  # Nothing of the parent's may go on in the child, whatever ended its program.
+        if code:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _bear()

@@ -15,9 +15,8 @@ from kernel.journal.view import open_view
 from kernel.runtime.history import read_history
 from kernel.settings import load_settings
 from kernel.storage import make_store
-from tests.fault import budget_worker
 from tests.fault.budget_worker import AGENTS, OWN_CAP, SHARED_CAP, account_of
-from tests.fault.lives import live
+from tests.fault.lives import nursery
 
 KILLS = 4
 
@@ -56,19 +55,20 @@ def test_no_kill_lie_or_failure_takes_an_account_over_its_cap(tmp_path: Path, se
     chance = random.Random(seed)
     (tmp_path / "work").mkdir()
     killed, recorded = 0, dict[str, tuple[int, int]]()
-    for life in range(KILLS + 1):
-        kill_after_us = chance.randrange(400_000, 1_600_000) if life < KILLS else 0
-        places = [tmp_path / part for part in ("home", "work", "book")]
-        ended = live(budget_worker.live, *places, seed * 100 + life, kill_after_us, log=tmp_path / "log")
-        assert ended.returncode in {0, -signal.SIGALRM}, ended.said[-2_000:]
-        killed += ended.returncode != 0
-        billed, recorded = _billed(tmp_path / "book"), _recorded(tmp_path / "home")
-        for name, (tokens, micro_usd) in recorded.items():
-            cap = SHARED_CAP if name.startswith("s") else OWN_CAP
-            assert tokens <= (cap.tokens_max or 0), name
-            assert micro_usd <= (cap.micro_usd_max or 0), name
-            assert billed.get(name, (0, 0)) <= (tokens, micro_usd), name
-            assert billed.get(name, (0, 0))[1] <= micro_usd, name
+    with nursery(tmp_path / "log") as born:
+        for life in range(KILLS + 1):
+            kill_after_us = chance.randrange(400_000, 1_600_000) if life < KILLS else 0
+            places = [tmp_path / part for part in ("home", "work", "book")]
+            ended = born.live("budget_worker", *places, seed * 100 + life, kill_after_us)
+            assert ended.returncode in {0, -signal.SIGALRM}, ended.said[-2_000:]
+            killed += ended.returncode != 0
+            billed, recorded = _billed(tmp_path / "book"), _recorded(tmp_path / "home")
+            for name, (tokens, micro_usd) in recorded.items():
+                cap = SHARED_CAP if name.startswith("s") else OWN_CAP
+                assert tokens <= (cap.tokens_max or 0), name
+                assert micro_usd <= (cap.micro_usd_max or 0), name
+                assert billed.get(name, (0, 0)) <= (tokens, micro_usd), name
+                assert billed.get(name, (0, 0))[1] <= micro_usd, name
     assert killed >= KILLS // 2
     assert len(recorded) == AGENTS + 4
     shared = [micro_usd for name, (_, micro_usd) in recorded.items() if name.startswith("s")]

@@ -22,8 +22,7 @@ from kernel.journal.view import open_view
 from kernel.runtime.history import History, read_history
 from kernel.settings import load_settings
 from kernel.storage import make_store
-from tests.fault import worker
-from tests.fault.lives import live
+from tests.fault.lives import nursery
 
 STEPS = 40
 KILLS = 28
@@ -116,16 +115,17 @@ def test_a_run_killed_again_and_again_does_every_step_exactly_once(tmp_path: Pat
     goal = tmp_path / "goal.md"
     goal.write_text(_plan())
     kills = 0
-    for _ in range(LIVES_MAX):
-        history = _history(ground) if (ground.home / "journal" / "oxios.db").exists() else None
-        if history is not None and history.state().status == "finished":
-            break
-        verb, what = ("start", str(goal)) if history is None else ("resume", _look(ground, history))
-        kill_after_us = chance.randrange(1, SPREAD_US // KILLS) if kills < KILLS else 0
-        ended = live(worker.live, ground.home, ground.workspace, verb, what, kill_after_us, log=tmp_path / "log")
-        assert ended.returncode in {0, -signal.SIGALRM}, ended.said
-        kills += ended.returncode != 0
-        _verify(ground)
+    with nursery(tmp_path / "log") as born:
+        for _ in range(LIVES_MAX):
+            history = _history(ground) if (ground.home / "journal" / "oxios.db").exists() else None
+            if history is not None and history.state().status == "finished":
+                break
+            verb, what = ("start", str(goal)) if history is None else ("resume", _look(ground, history))
+            kill_after_us = chance.randrange(1, SPREAD_US // KILLS) if kills < KILLS else 0
+            ended = born.live("worker", ground.home, ground.workspace, verb, what, kill_after_us)
+            assert ended.returncode in {0, -signal.SIGALRM}, ended.said
+            kills += ended.returncode != 0
+            _verify(ground)
     history = _history(ground)
     assert history is not None
     assert kills >= KILLS, "the run ended before it was killed often enough"

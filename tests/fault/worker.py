@@ -24,13 +24,13 @@ OWNER = user("tester")
 Verb = Literal["start", "resume"]
 
 
-def live(home: Path, workspace: Path, verb: Verb, what: str, kill_after_us: int) -> None:
+def live(home: str, workspace: str, verb: Verb, what: str, kill_after_us: int) -> None:
     """`what` is the file of the goal to start with, or how to resolve the call that is in doubt."""
     anyio.run(_live, home, workspace, verb, what, kill_after_us)
 
 
-async def _live(home: Path, workspace: Path, verb: Verb, what: str, kill_after_us: int) -> None:
-    settings = load_settings(home=home, overrides={}, env={})
+async def _live(home: str, workspace: str, verb: Verb, what: str, kill_after_us: int) -> None:
+    settings = load_settings(home=Path(home), overrides={}, env={})
     async with open_kernel(settings, operator=OWNER) as kernel:
         if kill_after_us:
             signal.setitimer(signal.ITIMER_REAL, kill_after_us / 1_000_000)
@@ -40,9 +40,9 @@ async def _live(home: Path, workspace: Path, verb: Verb, what: str, kill_after_u
         sys.stdout.write(json.dumps({"run": run, "status": state.status, "note": state.note}))
 
 
-async def _start(kernel: Kernel, workspace: Path, goal_file: str) -> RunId:
+async def _start(kernel: Kernel, workspace: str, goal_file: str) -> RunId:
     goal = await anyio.Path(goal_file).read_text()
-    env = ExecEnv(mounts=(Mount(str(workspace)),))
+    env = ExecEnv(mounts=(Mount(workspace),))
     return await kernel.runs.start(Directive(goal), env, owner=OWNER)
 
 
