@@ -11,7 +11,7 @@ Source: xterm control sequences, bracketed paste mode.
 from __future__ import annotations
 
 import os
-import stat
+import select
 import sys
 import termios
 from collections.abc import Generator
@@ -52,7 +52,7 @@ class OwnKeys:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._plain_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._waits = _waits(descriptor)
         self._free = anyio.Event()
         self._free.set()
         self._scope: anyio.CancelScope | None = None
@@ -101,11 +101,21 @@ class OwnKeys:
 
     async def piece(self) -> bytes | None:
         await self._free.wait()
-        if not self._plain_file:  # That never waits, and the event loop cannot watch it.
+        if self._waits:
             with anyio.CancelScope() as self._scope:
                 await anyio.wait_readable(self._descriptor)
             self._scope = None
         return os.read(self._descriptor, PIECE_BYTES_MAX) if self._free.is_set() else None
+
+
+def _waits(descriptor: int) -> bool:
+    """Whether a read may wait: what epoll refuses, a plain file or /dev/null, has its bytes or its end at once."""
+    with select.epoll() as watch:
+        try:
+            watch.register(descriptor, select.EPOLLIN)
+        except PermissionError:
+            return False
+    return True
 
 
 class SeatKeys:
