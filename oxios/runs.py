@@ -17,6 +17,7 @@ from kernel.errors import Invalid, JournalDown, OxiosError
 from kernel.ids import RunId
 from kernel.journal.appender import Reader
 from kernel.journal.projection import Scalar
+from kernel.runtime.facts import facts_of
 from kernel.runtime.history import History, read_entries, read_history
 from kernel.runtime.replay import Divergence, same_state
 from kernel.runtime.replay import replay as replay_run
@@ -186,32 +187,7 @@ VERBS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
 
 def run_json(state: RunState, *, locked: bool = True) -> dict[str, Any]:
     """A run as `--json` shows it; its fields are stable."""
-    return {
-        "run": state.run,
-        "seed": state.seed,
-        "owner": state.owner,
-        "status": status_now(state.status, locked=locked),
-        "goal": state.directive.goal,
-        "output": state.output,
-        "note": state.note,
-        "model": state.model,
-        "persona": state.env.persona,
-        "parent": state.parent,
-        "turns": state.turns,
-        "calls": state.calls_made,
-        "tokens_in": state.usage.input_tokens,
-        "tokens_out": state.usage.output_tokens,
-        "cost_micro_usd": state.cost_micro_usd,
-        "started_us": state.started_us,
-        "updated_us": state.updated_us,
-        "resumes": state.resumes,
-        "verdict": state.verdict,
-        "steps": [
-            {"call": step.call, "tool": step.tool, "arguments": step.arguments, "ok": step.ok, "text": step.text}
-            for step in state.steps
-        ],
-        "pending": [{"call": call.id, "tool": call.tool, "status": call.status} for call in state.pending],
-    }
+    return {"run": state.run, "status": status_now(state.status, locked=locked), **facts_of(state)}
 
 
 def _budget(args: argparse.Namespace) -> dict[str, int | float]:
@@ -240,7 +216,7 @@ def _print_rows(rows: Sequence[Mapping[str, Scalar]], *, as_json: bool) -> None:
     for row in rows:
         started = _when(int(row["started_us"] or 0))
         goal = one_line(str(row["goal"]), _GOAL_CHARS)
-        print(f"{row['id']}  {row['status']:<11}  {started}  {row['turns']:>3}  {goal}")
+        print(f"{row['id']}  {row['status']:<11}  {row['verdict'] or '-':<8}  {started}  {row['turns']:>3}  {goal}")
 
 
 def _print_run(state: RunState, *, locked: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from kernel.runtime.facts import facts_of
 from kernel.runtime.state import RunState
 from webui.desk import Desk
 from webui.rest.shapes import Json, Micros, Shape, Usd
@@ -86,36 +87,15 @@ class RunOut(Shape):
 def run_out(desk: Desk, state: RunState) -> RunOut:
     waiting = desk.house.asker.waiting(state.run)
     values: dict[str, Any] = {
+        **facts_of(state),
         "id": state.run,
-        "seed": state.seed,
-        "owner": state.owner,
-        "parent": state.parent,
         "status": status_now(desk, state.run, state.status),
         "live": desk.kernel.runs.live(state.run),
-        "goal": state.directive.goal,
         "constraints": list(state.directive.constraints),
         "criteria": list(state.directive.criteria),
         "mounts": [asdict(mount) for mount in state.env.mounts],
         "budget": asdict(state.env.budget),
-        "persona": state.env.persona,
-        "model": state.model,
         "approve": state.approve,
-        "output": state.output,
-        "note": state.note,
-        "turns": state.turns,
-        "calls": state.calls_made,
-        "tokens_in": state.usage.input_tokens,
-        "tokens_out": state.usage.output_tokens,
-        "cost_micro_usd": state.cost_micro_usd,
-        "started_us": state.started_us,
-        "updated_us": state.updated_us,
-        "resumes": state.resumes,
-        "verdict": state.verdict,
-        "steps": [
-            {"call": one.call, "tool": one.tool, "arguments": one.arguments, "ok": one.ok, "text": one.text}
-            for one in state.steps
-        ],
-        "pending": [{"call": one.id, "tool": one.tool, "status": one.status} for one in state.pending],
         "asks": {"question": waiting.question, "choices": list(waiting.choices)} if waiting is not None else None,
     }
     return RunOut.model_validate(values)
