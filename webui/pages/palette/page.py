@@ -25,6 +25,7 @@ from ouroboros.sessionbook import SessionBook
 from webui import seeds
 from webui.desk import Desk
 from webui.runs_view import status_now
+from webui.terminal import plain
 from webui.view import part
 
 NAV = None
@@ -100,7 +101,7 @@ async def _sessions(desk: Desk, q: str) -> list[Line]:
         found = await book.search(q, limit=EACH_MAX)
     except Invalid:  # No word in it: nothing is found by signs alone.
         return []
-    return [_session(one.row, one.snippet) for one in found]
+    return [_session(one.row, plain(one.snippet)) for one in found]
 
 
 def _session(row: Mapping[str, Scalar], note: str) -> Line:

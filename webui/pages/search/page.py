@@ -17,6 +17,7 @@ from kernel.terms import asked_terms, folded
 from ouroboros.sessionbook import Found, SessionBook
 from webui.desk import Desk
 from webui.navigation import NavItem
+from webui.terminal import plain
 from webui.view import page
 
 NAV = NavItem("Search", "/search", "search", 15, keys="g f")
@@ -60,7 +61,7 @@ def _hit(one: Found, terms: tuple[str, ...]) -> Hit:
         str(row["name"] or row["opening"] or "New session"),
         str(row["status"]),
         int(row["updated_us"] or 0),
-        tuple(_pieces(one.snippet, terms)),
+        tuple(_pieces(plain(one.snippet), terms)),
     )
 
 
