@@ -16,7 +16,7 @@ STEPS = (
     ("types", "pyright"),
     ("rings", "lint-imports", "--no-cache"),
     ("surface", "python", "scripts/surface.py", "--check"),
-    ("tests", "pytest", "-q", "-n", "2"),
+    ("tests", "pytest", "-q", "-rs", "-n", "2"),
 )
 
 
