@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -35,12 +35,17 @@ from webui.rest.sessions import (
 )
 from webui.rest.shapes import Id, Message, Page, Paging
 
+_LOOKED_FOR: Final = (
+    "Only those in which every word begins one, of all that are not deleted, whatever `status` says; "
+    "at most 100, on one page."
+)
+
 
 class SessionQuery(Paging):
     status: Literal["active", "archived", "deleted", "kept"] = Field(
         default="active", description="`kept`: the first two."
     )
-    q: Annotated[str, Field(max_length=200, description="Only those in which every word begins one; at most 100.")] = ""
+    q: Annotated[str, Field(max_length=200, description=_LOOKED_FOR)] = ""
 
 
 @operation("GET", "/api/sessions", "sessions_list")
