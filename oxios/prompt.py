@@ -311,7 +311,7 @@ def _choice(key: str, offered: tuple[Choice, ...]) -> Choice | None:
 
 
 def _picked(said: str, choices: tuple[str, ...]) -> str:
-    if said.isdigit() and 0 < int(said) <= len(choices):
+    if said in map(str, range(1, len(choices) + 1)):
         return choices[int(said) - 1]
     return said
 

@@ -158,9 +158,14 @@ def _path_segments(text: str, rest: str) -> tuple[str, ...]:
     return segments
 
 
+def is_port(text: str) -> bool:
+    """Whether it is a port's number in plain digits: `isdigit` alone takes signs that `int` does not."""
+    return text.isascii() and text.isdigit() and len(text) <= len(str(PORT_MAX)) and 0 < int(text) <= PORT_MAX
+
+
 def _parse_net(text: str, rest: str) -> Resource:
     host, colon, port = rest.rpartition(":")
-    if not colon or not host or not (port == ANY or (port.isdigit() and 0 < int(port) <= PORT_MAX)):
+    if not colon or not host or not (port == ANY or is_port(port)):
         raise Invalid(f"{text!r} needs a host and a port", remedy="write net:HOST:PORT; HOST may be * or *.example.org")
     labels = host.lower().rstrip(".").split(".")
     if any(ANY in label for label in labels[1:]) or (ANY in labels[0] and labels[0] != ANY):

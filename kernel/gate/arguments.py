@@ -16,7 +16,7 @@ from typing import Final
 
 from pydantic_core import to_json
 
-from kernel.capability.resource import PORT_MAX, Resource
+from kernel.capability.resource import Resource, is_port
 from kernel.capability.rights import Rights
 from kernel.capability.token import Need
 from kernel.errors import Invalid, KernelBug
@@ -133,7 +133,7 @@ def _named(claim: NameClaim) -> Resource:
     if claim.kind != "net":
         return Resource.target(claim.kind, claim.name)
     host, colon, port = claim.name.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) <= PORT_MAX:
+    if not colon or not host or not is_port(port):
         raise Invalid(f"{claim.name!r} is not a host and a port", remedy="write HOST:PORT")
     return Resource.target("net", host, port)
 

@@ -103,7 +103,7 @@ def test_a_pattern_without_wildcards_equals_its_target() -> None:
 @pytest.mark.parametrize(
     "text",
     """|file|file:|file:w/a|file:/w/../a|file:/w/a*|file:/**/a|disk:/a|net:host|net:host:0|net:host:65536|
-    net:a.*.org:443|net:*x.org:443|exec:|exec:a//b|model:a*""".replace("\n    ", "").split("|"),
+    net:host:²|net:host:٣|net:a.*.org:443|net:*x.org:443|exec:|exec:a//b|model:a*""".replace("\n    ", "").split("|"),
 )
 def test_what_is_no_resource_is_refused_with_a_remedy(text: str) -> None:
     """Every malformed pattern raises Invalid and says what to write."""

@@ -170,6 +170,6 @@ def test_a_file_claimed_by_name_is_a_bug_and_a_bad_host_an_error(tmp_path: Path)
     """A tool cannot get round the resolving of paths; a host without a port is no host."""
     with pytest.raises(KernelBug):
         walk((NameClaim("file", "/etc/passwd", Rights.READ),), tmp_path)
-    for name in ("example.org", ":443", "h:0", "h:65536", "h:x"):
+    for name in ("example.org", ":443", "h:0", "h:65536", "h:x", "h:²"):
         with pytest.raises(Invalid):
             walk((NameClaim("net", name, Rights.READ),), tmp_path)
