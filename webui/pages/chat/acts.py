@@ -20,7 +20,7 @@ from ouroboros.sessiondesk import SessionDesk
 from webui.beginning import require_worker
 from webui.conversations import Conversation
 from webui.desk import Desk
-from webui.forms import Form, redirected
+from webui.forms import Form, redirected, whole
 from webui.queued import Said
 
 SEVERAL_MAX: Final = 200
@@ -117,29 +117,28 @@ async def _stopped(desk: Desk, session: Session) -> None:
 async def fork(desk: Desk, session_id: FromPath[str], data: Form) -> Response[str]:
     """A new session with the turns up to one of this."""
     acts, session = await _own(desk, session_id)
-    turn = data.get("turn", "")
-    forked = await acts.fork(session, int(turn) if turn.isdigit() else None)
+    forked = await acts.fork(session, whole(data, "turn"))
     return redirected(f"/chat/{forked.id}")
 
 
 @post("/chat/{session_id:str}/rewind", include_in_schema=False, status_code=200)
 async def rewind(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """Leave what came after a turn out of the conversation; it stays on record, and files stay as they are."""
-    turn = data.get("turn", "")
-    if not turn.isdigit():
+    turn = whole(data, "turn")
+    if turn is None:
         raise Invalid("the turn to go back to is missing", remedy="give its number")
-    await (await talk_of(desk, session_id)).rewind(int(turn))
+    await (await talk_of(desk, session_id)).rewind(turn)
     return {"message": "the conversation was rewound"}
 
 
 @post("/chat/{session_id:str}/edit", include_in_schema=False, status_code=202)
 async def edit(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """Say a turn anew; it and what came after it leave the conversation, not the record."""
-    turn = data.get("turn", "")
+    turn = whole(data, "turn")
     said = Said(data.get("text", ""), key=data.get("key", "")[:64])
-    if not said.text.strip() or not turn.isdigit():
+    if not said.text.strip() or turn is None:
         raise Invalid("what is to be said anew is missing", remedy="give the turn's number and a text")
-    return {"became": await (await talk_of(desk, session_id)).edit(int(turn), said)}
+    return {"became": await (await talk_of(desk, session_id)).edit(turn, said)}
 
 
 @post("/chat/{session_id:str}/attach", include_in_schema=False, status_code=201)

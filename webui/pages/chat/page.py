@@ -23,7 +23,7 @@ from webui import sse
 from webui.beginning import Beginning, begin_session
 from webui.desk import Desk
 from webui.drawing import Drawing
-from webui.forms import Form, Part, redirected
+from webui.forms import Form, Part, redirected, whole
 from webui.navigation import NavItem
 from webui.pages.chat import acts
 from webui.pages.chat.acts import talk_of
@@ -137,9 +137,9 @@ async def say(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, st
 @post("/chat/{session_id:str}/unqueue", include_in_schema=False, status_code=200)
 async def unqueue(desk: Desk, session_id: FromPath[str], data: Form) -> dict[str, str]:
     """Take a waiting message back into the composer."""
-    number = data.get("number", "")
+    number = whole(data, "number")
     talk = await talk_of(desk, session_id)
-    return {"text": (await talk.unqueue(int(number) if number.isdigit() else -1)).text}
+    return {"text": (await talk.unqueue(-1 if number is None else number)).text}
 
 
 @post("/chat/{session_id:str}/stop", include_in_schema=False, status_code=204)
